@@ -1,0 +1,78 @@
+# Every target works on a fresh machine with Python 3.11 and make; CI calls only these.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := pipeline stages attestations registries
+PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
+
+.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers demo lock package clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "samebits needs Python 3.11 or later"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked requirements"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+dev: $(STAMP) ## Make the environment from the lock file
+
+format: $(STAMP) ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP) ## Format check, ruff, mypy --strict, import contracts
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP) ## The tests that need nothing: seconds
+	$(PYTEST) -n auto tests/unit tests/contracts tests/properties tests/attacks tests/conformance
+
+test: $(STAMP) ## Everything: unit, end to end, and every peer program that is found (SAMEBITS_REQUIRE=all: must be)
+	$(PYTEST) -n auto tests
+
+offline: $(STAMP) ## The unit tests in a network namespace of their own: only loopback is there
+	@if unshare --net true 2>/dev/null; then \
+	  unshare --net sh -c 'ip link set lo up 2>/dev/null || $(BIN)/python scripts/loopback_up.py; exec $(PYTEST) -n auto tests/unit tests/contracts tests/properties tests/attacks tests/conformance'; \
+	else echo "offline: no permission to make a network namespace here; run as root"; exit 1; fi
+
+coverage: $(STAMP) ## Branch coverage of the unit tests
+	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/unit tests/contracts tests/properties tests/attacks tests/conformance
+	$(BIN)/coverage report --skip-covered --show-missing
+
+sizes: ## Lines of code by module
+	@find $(CODE) -name '*.py' | xargs wc -l | sort -n
+
+transcript: $(STAMP) ## Run the demonstration and put its transcript into the README
+	$(BIN)/python scripts/transcript.py
+
+generate: $(STAMP) ## Regenerate the reference pages and the schema
+	$(BIN)/python scripts/generate.py
+
+generated: $(STAMP) ## Fail when a generated file is not what the code says
+	$(BIN)/python scripts/generate.py --check
+
+check: lint offline generated ## What must hold before a commit
+
+peers: ## Install or build the programs that others wrote, pinned, into .cache/peers
+	scripts/peers.sh
+
+demo: $(STAMP) ## The whole thing on a laptop: build, test, prod, then five forgeries (KEEP=DIR keeps its folder)
+	@$(BIN)/samebits demo $(if $(KEEP),--keep $(KEEP))
+
+lock: $(STAMP) ## Resolve the requirements again, with hashes and a cool-down of seven days
+	scripts/lock.sh
+
+package: $(STAMP) ## The wheel, reproducible
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -t wheel
+
+clean: ## Remove what was built (not the cache of peers)
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .hypothesis .pytest_cache .import_linter_cache

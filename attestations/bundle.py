@@ -1,0 +1,151 @@
+"""A bundle is a signed statement as one file; the SHA-256 of its bytes is the record's identity.
+
+Source: Sigstore protobuf-specs, `sigstore_bundle.proto`, versions 0.1 to 0.3, JSON form. What samebits writes is what
+`cosign attest --key` 3.1.3 writes. A bundle never supplies trust: the hint only orders configured keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from attestations.envelope import Envelope, from_base64, malformed
+from attestations.errors import AttestationError
+from attestations.fields import only, parse
+from registries.digest import Digest
+from registries.limits import BUNDLE_BYTES, LOG_ENTRIES_PER_BUNDLE, TIMESTAMPS_PER_BUNDLE
+from registries.strict_json import dumps, kind
+
+BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
+BUNDLE_TYPE_PREFIX: Final = "application/vnd.dev.sigstore.bundle"
+
+_READABLE: Final = (
+    BUNDLE_TYPE,
+    f"{BUNDLE_TYPE_PREFIX}+json;version=0.1",
+    f"{BUNDLE_TYPE_PREFIX}+json;version=0.2",
+    f"{BUNDLE_TYPE_PREFIX}+json;version=0.3",
+)
+_CERTIFICATES_PER_CHAIN: Final = 32
+_KEY_MATERIAL: Final = ("publicKey", "certificate", "x509CertificateChain")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle as it stands in a registry. Exactly one of `hint` and `certificate` is given.
+
+    `chain` holds further certificates that a bundle of an older version brings along; they are never trusted.
+    NOTE: log entries and time stamps are carried, not checked: nothing may be concluded from them.
+    """
+
+    content: bytes
+    record: Digest
+    media_type: str
+    envelope: Envelope
+    hint: str | None
+    certificate: bytes | None
+    chain: tuple[bytes, ...] = ()
+    log_entries: tuple[Mapping[str, Any], ...] = ()
+    timestamps: tuple[bytes, ...] = ()
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, where: str = "") -> Bundle:
+        """Read strictly; every limit is checked before any signature.
+
+        Raises `bundle-malformed`, `bundle-version`, `field-unknown`, `key-material-mismatch`, `size-limit`,
+        `limit-exceeded`, `json-ambiguous`, and what `Envelope.read` raises.
+        """
+        value = parse(content, limit=BUNDLE_BYTES, malformed="bundle-malformed", where=where)
+        media_type = value.get("mediaType")
+        if media_type not in _READABLE:
+            raise AttestationError(
+                "bundle-version", f"{media_type!r:.80} is no version of a bundle that can be read", where=where
+            )
+        if "messageSignature" in value:
+            raise malformed("a signature over a message where a signed statement must be", where)
+        only(value, ("mediaType", "verificationMaterial", "dsseEnvelope"), "the bundle", where=where)
+        material = _object(value, "verificationMaterial", where)
+        only(
+            material,
+            (*_KEY_MATERIAL, "tlogEntries", "timestampVerificationData"),
+            "`verificationMaterial`",
+            where=where,
+        )
+        hint, certificates = _key_material(material, where)
+        return cls(
+            content=content,
+            record=Digest.of(content),
+            media_type=media_type,
+            envelope=Envelope.read(value.get("dsseEnvelope"), where=where),
+            hint=hint,
+            certificate=certificates[0] if certificates else None,
+            chain=certificates[1:],
+            log_entries=_objects(material, "tlogEntries", LOG_ENTRIES_PER_BUNDLE, where),
+            timestamps=_timestamps(material, where),
+        )
+
+    @classmethod
+    def signed(cls, envelope: Envelope, hint: str) -> Bundle:
+        """A new bundle, signed with a key that others know by `hint`."""
+        value = {
+            "mediaType": BUNDLE_TYPE,
+            "verificationMaterial": {"publicKey": {"hint": hint}},
+            "dsseEnvelope": envelope.json(),
+        }
+        return cls.from_bytes(dumps(value))
+
+
+def _key_material(material: Mapping[str, Any], where: str) -> tuple[str | None, tuple[bytes, ...]]:
+    given = [name for name in _KEY_MATERIAL if name in material]
+    if not given:
+        raise malformed(f"`verificationMaterial` has none of {', '.join(_KEY_MATERIAL)}", where)
+    if len(given) > 1:
+        raise AttestationError("key-material-mismatch", f"a bundle with both {' and '.join(given)}", where=where)
+    content = _object(material, given[0], where)
+    match given[0]:
+        case "publicKey":
+            only(content, ("hint",), "`publicKey`", where=where)
+            hint = content.get("hint", "")
+            if not isinstance(hint, str):
+                raise malformed(f"`hint` is not a string, but {kind(hint)}", where)
+            return hint, ()
+        case "certificate":
+            return None, (_raw_bytes(content, "rawBytes", "the certificate", where),)
+        case _:
+            only(content, ("certificates",), "`x509CertificateChain`", where=where)
+            chain = _objects(content, "certificates", _CERTIFICATES_PER_CHAIN, where)
+            if not chain:
+                raise malformed("`x509CertificateChain` holds no certificate", where)
+            return None, tuple(_raw_bytes(entry, "rawBytes", "a certificate", where) for entry in chain)
+
+
+def _timestamps(material: Mapping[str, Any], where: str) -> tuple[bytes, ...]:
+    if "timestampVerificationData" not in material:
+        return ()
+    data = _object(material, "timestampVerificationData", where)
+    only(data, ("rfc3161Timestamps",), "`timestampVerificationData`", where=where)
+    entries = _objects(data, "rfc3161Timestamps", TIMESTAMPS_PER_BUNDLE, where)
+    return tuple(_raw_bytes(entry, "signedTimestamp", "a time stamp", where) for entry in entries)
+
+
+def _raw_bytes(value: Mapping[str, Any], member: str, what: str, where: str) -> bytes:
+    only(value, (member,), what, where=where)
+    return from_base64(value.get(member), what, where=where)
+
+
+def _object(value: Mapping[str, Any], member: str, where: str) -> dict[str, Any]:
+    found = value.get(member)
+    if not isinstance(found, dict):
+        raise malformed(f"`{member}` is not an object, but {kind(found)}", where)
+    return found
+
+
+def _objects(value: Mapping[str, Any], member: str, limit: int, where: str) -> tuple[dict[str, Any], ...]:
+    found = value.get(member, [])
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise malformed(f"`{member}` is not a list of objects", where)
+    if len(found) > limit:
+        raise AttestationError(
+            "limit-exceeded", f"{len(found)} entries in `{member}` are more than the limit of {limit}", where=where
+        )
+    return tuple(found)

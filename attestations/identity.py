@@ -1,0 +1,75 @@
+"""Who may sign: keys and keyless identities, gathered in roles with a threshold.
+
+An identity comes from configuration only; nothing in a bundle ever adds one (GHSA-fx35-mq7g-6g98).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from registries.digest import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """A closed interval in UTC in which an identity may sign; an open end is None."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def covers(self, time: datetime) -> bool:
+        """Whether this time lies in the interval, both ends included."""
+        return (self.start is None or self.start <= time) and (self.end is None or time <= self.end)
+
+
+ALWAYS = Validity()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyIdentity:
+    """A signer known by a public key, as DER SubjectPublicKeyInfo."""
+
+    name: str
+    public_key: bytes
+    valid: Validity = ALWAYS
+
+    @property
+    def fingerprint(self) -> Digest:
+        """SHA-256 of the SubjectPublicKeyInfo: what tells two keys apart, whatever they are called."""
+        return Digest.of(self.public_key)
+
+    def __str__(self) -> str:
+        return f"{self.name} (key {self.fingerprint})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeylessIdentity:
+    """A signer known by a certificate's issuer and subject: always both."""
+
+    name: str
+    issuer: str
+    subject: str
+    valid: Validity = ALWAYS
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.subject} from {self.issuer})"
+
+
+Identity = KeyIdentity | KeylessIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """Some signers, of whom `threshold` distinct ones must have signed."""
+
+    name: str
+    signers: tuple[Identity, ...]
+    threshold: int = 1
+
+    def admits(self, signer: Identity) -> bool:
+        """Whether this signer belongs to the role."""
+        return signer in self.signers
+
+    def __str__(self) -> str:
+        return ", ".join(signer.name for signer in self.signers)

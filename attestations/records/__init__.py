@@ -1,0 +1,20 @@
+"""samebits' own statements about an image: what each says, field by field. RECORDS is the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from attestations.records.admission import ADMISSION, Admission
+from attestations.records.definition import DEFINITION, DefinitionRecord
+from attestations.records.step import STEP, StepRecord
+from attestations.statement import Statement
+
+RECORDS: Final[Mapping[str, Callable[[Statement], Admission | StepRecord | DefinitionRecord]]] = MappingProxyType(
+    {
+        ADMISSION: Admission.read,
+        STEP: StepRecord.read,
+        DEFINITION: DefinitionRecord.read,
+    }
+)

@@ -1,0 +1,187 @@
+"""The pinned trust file: whose signatures make a definition believed, which registries it may name, what was revoked.
+
+It comes from outside of what it judges: never from a registry, and never from the current folder unless it is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role, Validity
+from attestations.keys import load_public_key
+from attestations.verify import Verified
+from pipeline.decode import decode, suggestion
+from pipeline.schema import KeyEntry, KeylessEntry, KmsEntry, OwnersEntry, Period, SignerEntry, TrustFile
+from pipeline.yaml_nodes import Document, parse
+from registries.digest import Digest
+from registries.errors import Reason, Refusal, UsageError
+from registries.reference import check_registry
+
+ReadFile = Callable[[str], bytes]
+
+_FILE_NAME = re.compile(r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocations:
+    """What does not count any more: images by digest, signers by name or key fingerprint from a time on."""
+
+    digests: frozenset[Digest] = frozenset()
+    signers: Mapping[str, datetime] = field(default_factory=dict)
+
+    def image(self, digest: Digest) -> Reason | None:
+        """Why this image is not let in, if it was revoked."""
+        if digest not in self.digests:
+            return None
+        return Reason("digest-revoked", "the image was revoked by the pinned trust file", str(digest))
+
+    def reason_for(self, verified: Verified) -> Reason | None:
+        """Why a record does not count: its signer was revoked before it, or nothing proves that it was not (T042)."""
+        since = self._since(verified.signer)
+        if since is None or (verified.proved_time is not None and verified.proved_time < since):
+            return None
+        when = "nothing proves that it was signed before" if verified.proved_time is None else "it was signed later"
+        message = f"{verified.signer} was revoked from {since.isoformat()} on, and {when}"
+        return Reason("key-revoked", message, str(verified.record))
+
+    def _since(self, signer: Identity) -> datetime | None:
+        names = [signer.name, str(signer.fingerprint)] if isinstance(signer, KeyIdentity) else [signer.name]
+        return min((self.signers[name] for name in names if name in self.signers), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchors:
+    """What a run trusts before it reads anything else."""
+
+    path: str
+    pipeline: str
+    owners: Role
+    registries: tuple[str, ...]
+    revocations: Revocations
+
+
+def read(content: bytes, *, path: str, read_file: ReadFile) -> Anchors:
+    """Read a trust file; `DefinitionError` with every fault. Key files are named relative to it."""
+    document = parse(content, path=path)
+    file = decode(document, TrustFile)
+    signers = Signers.read(document, file.signers, read_file)
+    owners = signers.owners(document, file.owners)
+    for number, host in enumerate(file.registries):
+        try:
+            check_registry(host, host)
+        except UsageError as error:
+            document.faults.add(document.at("registries", number), str(error))
+    document.faults.refuse()
+    return Anchors(
+        path=path,
+        pipeline=file.pipeline,
+        owners=owners,
+        registries=tuple(host.lower() for host in file.registries),
+        revocations=Revocations(
+            digests=frozenset(file.revocations.digests),
+            signers={name: moment.time for name, moment in file.revocations.signers.items()},
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signers:
+    """The signers of one file by name. Those without an identity are named too: by a KMS key, or a key with a fault."""
+
+    names: tuple[str, ...]
+    identities: Mapping[str, Identity]
+    materials: tuple[tuple[str, Digest], ...]
+    kms: frozenset[str]
+
+    @classmethod
+    def read(cls, document: Document, entries: Mapping[str, SignerEntry], read_file: ReadFile) -> Signers:
+        """Read the key files; a signer that is there under two names is a fault (T100)."""
+        identities: dict[str, Identity] = {}
+        materials: dict[str, Digest] = {}
+        known: dict[object, str] = {}
+        for name, entry in entries.items():
+            valid = _validity(document, name, entry.valid)
+            same: object
+            match entry:
+                case KeyEntry():
+                    content = _key_file(document, name, entry.key, read_file)
+                    if content is None:
+                        continue
+                    materials[entry.key] = Digest.of(content[0])
+                    identities[name] = KeyIdentity(name=name, public_key=content[1], valid=valid)
+                    same = content[1]
+                case KeylessEntry():
+                    same = (entry.issuer, entry.subject)
+                    _no_wildcard(document, name, entry.subject)
+                    identities[name] = KeylessIdentity(
+                        name=name, issuer=entry.issuer, subject=entry.subject, valid=valid
+                    )
+                case KmsEntry():
+                    same = entry.kms
+            if same in known:
+                message = f"`{name}` is the same signer as `{known[same]}`; one signer has one name"
+                document.faults.add(document.key_at("signers", name), message)
+            known.setdefault(same, name)
+        return cls(
+            names=tuple(entries),
+            identities=identities,
+            materials=tuple(sorted(materials.items())),
+            kms=frozenset(name for name, entry in entries.items() if isinstance(entry, KmsEntry)),
+        )
+
+    def role(
+        self, document: Document, steps: tuple[str | int, ...], title: str, names: Sequence[str], threshold: int = 1
+    ) -> Role:
+        """The role of these names, which stand as a list at `steps`."""
+        self.check(document, steps, names)
+        found = tuple(self.identities[name] for name in names if name in self.identities)
+        return Role(name=title, signers=found, threshold=threshold)
+
+    def owners(self, document: Document, entry: OwnersEntry) -> Role:
+        """The owners; no more of them can be asked for than there are."""
+        if entry.threshold > len(entry.signers):
+            message = f"the threshold is {entry.threshold}, and there are {len(entry.signers)} owners"
+            document.faults.add(document.at("owners", "threshold"), message)
+        return self.role(document, ("owners", "signers"), "owners", entry.signers, entry.threshold)
+
+    def check(self, document: Document, steps: tuple[str | int, ...], names: Sequence[str]) -> None:
+        """Every name is a signer that can be verified."""
+        for number, name in enumerate(names):
+            at = document.at(*steps, number)
+            if name not in self.names:
+                document.faults.add(at, f"there is no signer `{name}`", hint=suggestion(name, self.names))
+            elif name in self.kms:
+                message = f"`{name}` has a KMS key, whose signatures can't be verified in this version"
+                document.faults.add(at, message, hint=f"export its public key and write `{name}: {{key: FILE}}`")
+
+
+def _key_file(document: Document, name: str, path: str, read_file: ReadFile) -> tuple[bytes, bytes] | None:
+    """The content of a key file and the key in it, or None after telling why not."""
+    at = document.at("signers", name, "key")
+    if not _FILE_NAME.fullmatch(path):
+        message = f"{path!r:.80} is no path to a file beside or below this one"
+        document.faults.add(at, message, code="name-unsafe", hint="keys/NAME.pub")
+        return None
+    try:
+        content = read_file(path)
+        return content, load_public_key(content)
+    except Refusal as error:
+        reason = error.reasons[0]
+        document.faults.add(at, f"{path}: {reason.message}", code=reason.code, hint=reason.hint)
+        return None
+
+
+def _no_wildcard(document: Document, name: str, subject: str) -> None:
+    if "*" in subject:
+        message = "the subject is compared as it stands, and `*` matches nothing else; name the branch or tag"
+        document.faults.add(document.at("signers", name, "subject"), message, code="policy-too-wide")
+
+
+def _validity(document: Document, name: str, period: Period) -> Validity:
+    start, end = (moment.time if moment else None for moment in (period.from_, period.until))
+    if start is not None and end is not None and end <= start:
+        document.faults.add(document.at("signers", name, "valid", "until"), "`until` is not later than `from`")
+    return Validity(start=start, end=end)

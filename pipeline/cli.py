@@ -1,0 +1,120 @@
+"""The command line: reads the clock, the arguments and the environment, hands them on, and sets the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from pipeline.commands.definition import definition_app
+from pipeline.commands.demo import demo
+from pipeline.commands.explain import explain
+from pipeline.commands.init import init
+from pipeline.commands.promote import plan, promote
+from pipeline.commands.registry import registry_app
+from pipeline.commands.session import Edge, Session
+from pipeline.commands.step import step
+from pipeline.commands.verify import audit, verify
+from pipeline.output import Output
+from pipeline.surroundings import Surroundings
+from registries.errors import Reason, Refusal
+
+BUG: Final = 1
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for command in (init, promote, plan, step, verify, audit, explain):
+    app.command()(command)
+app.add_typer(definition_app, name="definition")
+app.add_typer(registry_app, name="registry")
+app.command()(demo)
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to end; carries its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@app.callback()
+def samebits(*, version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    """The image that runs in production is, bit for bit, the image that was built, and every stage is proven."""
+
+
+def main() -> NoReturn:
+    """The `samebits` command."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command in this process and return its exit code; it ends in words, never in a traceback."""
+    if list(arguments) == ["--version"]:
+        sys.stdout.write(f"samebits {_version()}\n")
+        return 0
+    edge = Edge(
+        around=Surroundings(environment=dict(os.environ), folder=Path.cwd(), home=Path.home()),
+        clock=lambda: datetime.now(UTC).replace(microsecond=0),
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+        version=_version(),
+    )
+    try:
+        typer.main.get_command(app).main(list(arguments), prog_name="samebits", obj=edge)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except Refusal as refusal:
+        return _session(edge).end(None, refusal.reasons)
+    except Interrupted as interrupted:
+        reason = Reason("run-interrupted", "interrupted; no tag was moved by what was left undone", hint="run it again")
+        _session(edge).end(None, (reason,))
+        return 128 + interrupted.number
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more; stay silent at exit
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # noqa: BLE001  the last handler: a bug ends with its code, and never as a pass
+        return _bug(error, edge)
+    return 0
+
+
+def _session(edge: Edge) -> Session:
+    """The session of the command, or a plain one when the command did not come as far as having its own."""
+    return edge.session or Session(command="", edge=edge, output=Output(stdout=edge.stdout, stderr=edge.stderr))
+
+
+def _bug(error: Exception, edge: Edge) -> int:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+    reason = Reason("internal-error", f"a bug in samebits: {type(error).__name__}: {error}", place, "please report it")
+    _session(edge).end(None, (reason,))
+    return BUG
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("samebits")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""samebits definition: check, sign and show the pipeline definition."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+from pipeline.commands.session import (
+    ColorOption,
+    DefinitionOption,
+    KeyOption,
+    OutputOption,
+    QuietOption,
+    TrustOption,
+    begin,
+    open_pipeline,
+)
+
+definition_app = typer.Typer(help="Check, sign and show the pipeline definition.", rich_markup_mode=None)
+
+
+@definition_app.command()
+def check(
+    context: typer.Context,
+    *,
+    definition: DefinitionOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    color: ColorOption = "auto",
+) -> None:
+    """Read the definition and name every fault with its line and column. Looks at no signature and no registry.
+
+    \b
+    $ samebits definition check
+    """
+    from pipeline import wiring
+    from pipeline.formats.result import Told
+
+    session = begin(context, formats=output, quiet=quiet, color=color)
+    read = wiring.read_definition(definition, session.edge.around)
+    session.finish(
+        Told(
+            heading=f"{read.path} is in order",
+            lines=(
+                ("pipeline", f"{read.pipeline} version {read.version}"),
+                ("stages", " ".join(stage.name for stage in read.stages)),
+                ("digest", str(read.digest)),
+            ),
+        )
+    )
+
+
+@definition_app.command()
+def sign(
+    context: typer.Context,
+    *,
+    definition: DefinitionOption = None,
+    key: KeyOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    color: ColorOption = "auto",
+) -> None:
+    """Sign the definition as one of its owners; the signature is added to the file beside it.
+
+    \b
+    $ samebits definition sign --key alice.key
+    """
+    from pipeline import wiring
+    from pipeline.definition import definition_statement, with_signature
+    from pipeline.formats.result import Told
+    from registries.errors import Refusal, UsageError
+    from registries.limits import BUNDLE_BYTES
+
+    session = begin(context, formats=output, quiet=quiet, color=color)
+    read = wiring.read_definition(definition, session.edge.around)
+    signer = wiring.open_signer(key, session.edge.around)
+    if signer is None:
+        raise Refusal("key-missing", "no key to sign the definition with", hint="--key FILE, or SAMEBITS_KEY")
+    if not signer.is_one_of(read.owners):
+        raise UsageError("signer-not-for-stage", f"{signer.public_name} is none of the owners: {read.owners}")
+    path = wiring.signatures_path(Path(read.path))
+    before = wiring.read_file(path, BUNDLE_BYTES) if path.is_file() else b""
+    write_whole(path, with_signature(before, signer.sign(definition_statement(read))))
+    session.finish(
+        Told(
+            heading=f"signed version {read.version} of {read.pipeline}",
+            lines=(("digest", str(read.digest)), ("in", str(path))),
+        )
+    )
+
+
+@definition_app.command()
+def show(
+    context: typer.Context,
+    *,
+    definition: DefinitionOption = None,
+    trust: TrustOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    color: ColorOption = "auto",
+) -> None:
+    """Show what a believed definition says: stages, places, who admits, gates and steps.
+
+    \b
+    $ samebits definition show
+    """
+    from pipeline.formats.result import Told
+
+    session = begin(context, formats=output, quiet=quiet, color=color)
+    opened = open_pipeline(session, definition=definition, trust=trust, read_only=True)
+    lines: list[tuple[str, str]] = [("digest", str(opened.pipeline.lineage.current))]
+    for stage in opened.pipeline.definition.stages:
+        after = (" or " if stage.any_of else " and ").join(stage.after)
+        lines.append((f"stage {stage.name}", f"after {after}" if after else "entry"))
+        lines += [("  at", repository) for repository in opened.pipeline.repositories(stage.name)]
+        lines.append(("  admit", str(stage.admit)))
+        lines += [("  gate", name) for name, _ in stage.gates]
+        lines += [("  step", f"{step.name} by {step.by}") for step in stage.steps]
+    session.finish(
+        Told(heading=f"{opened.pipeline.name} version {opened.pipeline.lineage.version}", lines=tuple(lines))
+    )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file in one move, so that nobody ever reads half of it."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    waiting.write_bytes(content)
+    waiting.replace(path)

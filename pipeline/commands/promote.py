@@ -1,0 +1,110 @@
+"""samebits promote, samebits plan: admit an image to a stage, or show what that would do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.session import (
+    ColorOption,
+    DefinitionOption,
+    JobsOption,
+    KeyOption,
+    OutputOption,
+    PlainHttpOption,
+    QuietOption,
+    TimeOption,
+    TrustOption,
+    VerboseOption,
+    begin,
+    open_pipeline,
+)
+
+StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help="The stage to admit to.")]
+ImageArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE", help="A tag or digest of the stage before, a full reference, oci:DIR, docker:NAME."
+    ),
+]
+
+
+def promote(
+    context: typer.Context,
+    stage: StageArgument,
+    image: ImageArgument,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide and show; write nothing.")] = False,
+    definition: DefinitionOption = None,
+    trust: TrustOption = None,
+    key: KeyOption = None,
+    jobs: JobsOption = 8,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    color: ColorOption = "auto",
+    plain_http: PlainHttpOption = None,
+) -> None:
+    """Admit an image to a stage: verify the chain, judge the gates, copy, sign, and move the tag last.
+
+    \b
+    $ samebits promote build oci:./image --key ci-build.key
+    $ samebits promote test 1.4.2 --key ci-promote.key
+    $ samebits promote prod sha256:… --key ci-promote.key -o json
+    """
+    from pipeline import promote as room
+    from registries.errors import Refusal
+
+    session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
+    opened = open_pipeline(
+        session,
+        definition=definition,
+        trust=trust,
+        key=key,
+        plain_http=plain_http,
+        jobs=jobs,
+        read_only=dry_run,
+    )
+    if key is None and not dry_run:
+        raise Refusal("key-missing", "no key to sign the admission record with", hint="--key FILE, or SAMEBITS_KEY")
+    wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
+    intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
+    if dry_run:
+        session.finish(intended)
+    else:
+        session.finish(room.publish(intended, tools=opened.tools))
+
+
+def plan(
+    context: typer.Context,
+    stage: StageArgument,
+    image: ImageArgument,
+    *,
+    definition: DefinitionOption = None,
+    trust: TrustOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    color: ColorOption = "auto",
+    plain_http: PlainHttpOption = None,
+    effective_time: TimeOption = None,
+) -> None:
+    """Show what `promote` would do, write nothing, and exit as it would.
+
+    \b
+    $ samebits plan prod 1.4.2
+    """
+    from pipeline import promote as room
+
+    session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
+    opened = open_pipeline(
+        session,
+        definition=definition,
+        trust=trust,
+        plain_http=plain_http,
+        effective_time=effective_time,
+        read_only=True,
+    )
+    wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
+    session.finish(room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now))

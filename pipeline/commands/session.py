@@ -1,0 +1,176 @@
+"""What every command shares: its options, the files they name, and one way to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from pipeline.output import CopyProgress, Output, parse_formats, wants_color
+from registries.errors import Reason, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.anchors import Anchors
+    from pipeline.definition import Pipeline
+    from pipeline.formats.result import Shown
+    from pipeline.promote import Tools
+    from pipeline.surroundings import Surroundings
+
+DefinitionOption = Annotated[
+    Path | None,
+    typer.Option("--definition", envvar="SAMEBITS_DEFINITION", help="The pipeline definition.", metavar="FILE"),
+]
+TrustOption = Annotated[
+    Path | None, typer.Option("--trust", envvar="SAMEBITS_TRUST", help="The pinned trust file.", metavar="FILE")
+]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", envvar="SAMEBITS_KEY", help="The private key to sign with.", metavar="FILE")
+]
+OutputOption = Annotated[
+    list[str] | None,
+    typer.Option("--output", "-o", envvar="SAMEBITS_OUTPUT", help="text or json; repeatable.", metavar="FORMAT[=FILE]"),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", envvar="SAMEBITS_QUIET", help="Only results and errors.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", envvar="SAMEBITS_VERBOSE", help="Say what goes on.")]
+ColorOption = Annotated[
+    str, typer.Option("--color", envvar="SAMEBITS_COLOR", metavar="auto|always|never", help="Color.")
+]
+PlainHttpOption = Annotated[
+    list[str] | None,
+    typer.Option("--plain-http", envvar="SAMEBITS_PLAIN_HTTP", metavar="HOST", help="Reach this host without TLS."),
+]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", envvar="SAMEBITS_JOBS", min=1, max=64, help="Blobs moved at the same time.")
+]
+TimeOption = Annotated[
+    str | None,
+    typer.Option("--effective-time", envvar="SAMEBITS_EFFECTIVE_TIME", metavar="TIME", help="Judge as of this time."),
+]
+
+
+@dataclass(slots=True)
+class Edge:
+    """What `pipeline.cli` hands to every command: the streams, the clock, and the surroundings.
+
+    `session` is that of the command which runs, so that the edge can end it when something is refused.
+    """
+
+    around: Surroundings
+    clock: Callable[[], datetime]
+    stdout: TextIO
+    stderr: TextIO
+    version: str
+    session: Session | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of a command: where it writes, what it believes, and what it uses."""
+
+    command: str
+    edge: Edge
+    output: Output
+    progress: CopyProgress | None = None
+
+    def finish(self, shown: Shown, *, reasons: Sequence[Reason] = ()) -> None:
+        """Show a value. With reasons, they go to stderr and the process ends with their exit code."""
+        if code := self.end(shown, reasons):
+            raise typer.Exit(code)
+
+    def end(self, shown: Shown | None, reasons: Sequence[Reason]) -> int:
+        """Show how the command ended in every format that was asked for; returns the exit code."""
+        from pipeline.formats.result import Result
+        from pipeline.reasons import exit_code
+
+        self.close()
+        code = exit_code([reason.code for reason in reasons]) if reasons else 0
+        self.output.result(Result(command=self.command, exit_code=code, shown=shown, reasons=tuple(reasons)))
+        self.output.refused(reasons)
+        return code
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self.progress is not None:
+            self.progress.close()
+
+
+def begin(
+    context: typer.Context,
+    *,
+    formats: list[str] | None = None,
+    quiet: bool = False,
+    verbose: bool = False,
+    color: str = "auto",
+) -> Session:
+    """The session of a command, which is known to the edge from here on."""
+    edge: Edge = context.obj
+    if color not in ("auto", "always", "never"):
+        raise UsageError("usage", f"--color is auto, always or never, not {color!r}")
+    output = Output(
+        stdout=edge.stdout,
+        stderr=edge.stderr,
+        formats=parse_formats(formats or ()),
+        quiet=quiet,
+        verbose=verbose,
+        color=wants_color(color, edge.around.environment, terminal=edge.stderr.isatty()),
+    )
+    session = Session(command=context.command_path.removeprefix("samebits "), edge=edge, output=output)
+    edge.session = session
+    return session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A believed pipeline with the tools to work on it, at one time."""
+
+    pipeline: Pipeline
+    anchors: Anchors
+    tools: Tools
+    now: datetime
+
+
+def open_pipeline(
+    session: Session,
+    *,
+    definition: Path | None,
+    trust: Path | None,
+    key: str | None = None,
+    plain_http: list[str] | None = None,
+    jobs: int = 8,
+    effective_time: str | None = None,
+    read_only: bool,
+) -> Opened:
+    """Read and believe the definition, then open the places it names."""
+    from pipeline import wiring
+
+    edge = session.edge
+    now = parse_time(effective_time) if effective_time else edge.clock()
+    named = wiring.Named(definition=definition, trust=trust, key=key, plain_http=tuple(plain_http or ()), jobs=jobs)
+    anchors = wiring.read_anchors(trust, edge.around)
+    read = wiring.read_definition(definition, edge.around)
+    session.output.say(f"definition {read.path} {read.digest}")
+    pipeline = wiring.believe(read, anchors, now=now)
+    session.progress = session.output.progress()
+    tools = wiring.open_tools(
+        named,
+        anchors,
+        edge.around,
+        read_only=read_only,
+        tool=(("name", "samebits"), ("version", edge.version)),
+        say=session.output.say,
+        progress=session.progress,
+    )
+    return Opened(pipeline=pipeline, anchors=anchors, tools=tools, now=now)
+
+
+def parse_time(text: str) -> datetime:
+    """RFC 3339, in UTC afterwards."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError("usage", f"--effective-time: {text!r} is no RFC 3339 time") from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)

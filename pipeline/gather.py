@@ -1,0 +1,135 @@
+"""Gathering: everything that is said about an image, fetched, verified offline, and sorted into believed and not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from attestations import store
+from attestations.bundle import Bundle
+from attestations.chain import Chain, Records, verify_chain
+from attestations.errors import ChainBroken
+from attestations.signers.key import KeyVerifier
+from attestations.verify import Rejected, Verified, sift
+from pipeline.anchors import Revocations
+from pipeline.definition import Pipeline
+from pipeline.places import Image
+from registries.copy import Tree
+from registries.digest import Digest
+from registries.errors import Reason
+from registries.registry import Location
+from stages.evidence import Evidence, Platform, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """What the places say about one image. `bundles` are the exact bytes behind each record."""
+
+    records: Records
+    bundles: dict[Digest, Bundle]
+
+
+def gather(
+    subject: Digest, places: Sequence[Location], *, pipeline: Pipeline, revocations: Revocations, now: datetime
+) -> Gathered:
+    """Fetch every bundle that refers to `subject` in these places, and verify each one for itself."""
+    fetched = store.fetch(places, subject)
+    verified, rejected = sift(KeyVerifier(pipeline.identities, now), fetched.bundles, subject)
+    revoked = [(item, revocations.reason_for(item)) for item in verified]
+    records = Records(
+        subject=subject,
+        verified=tuple(item for item, reason in revoked if reason is None),
+        rejected=(*fetched.unreadable, *rejected, *(_withdrawn(item, reason) for item, reason in revoked if reason)),
+    )
+    return Gathered(records=records, bundles={bundle.record: bundle for bundle in fetched.bundles})
+
+
+def chain_before(stage: str, image: Image, records: Records, *, pipeline: Pipeline, now: datetime) -> Chain:
+    """The chain that must lead to `stage`, or `ChainBroken`; a tag that points at a stranger is said to have changed."""
+    wanted = pipeline.stage(stage)
+    try:
+        return verify_chain(
+            records,
+            after=wanted.after,
+            any_of=wanted.any_of,
+            stages=pipeline.before(stage),
+            lineage=pipeline.lineage,
+            now=now,
+        )
+    except ChainBroken as broken:
+        if changed := _stranger(image, wanted.after, records):
+            raise ChainBroken.of((changed, *broken.reasons)) from broken
+        raise
+
+
+def chain_to(stage: str, image: Image, records: Records, *, pipeline: Pipeline, now: datetime) -> Chain:
+    """The chain up to and with the admission to `stage`; the stage's own steps are not asked for."""
+    here = replace(pipeline.expected(stage), steps=())
+    try:
+        return verify_chain(
+            records,
+            after=(stage,),
+            any_of=False,
+            stages=(*pipeline.before(stage), here),
+            lineage=pipeline.lineage,
+            now=now,
+        )
+    except ChainBroken as broken:
+        if changed := _stranger(image, (stage,), records):
+            raise ChainBroken.of((changed, *broken.reasons)) from broken
+        raise
+
+
+def evidence(tree: Tree, gathered: Gathered, chain: Chain, places: Sequence[Location], *, now: datetime) -> Evidence:
+    """What the gates may see; the reports of the chain's steps are read here, so that gates need no I/O."""
+    return Evidence(
+        subject=chain.subject,
+        platforms=tuple(
+            Platform(name=found.name, manifest=found.manifest, config=found.config) for found in tree.platforms
+        ),
+        chain=chain,
+        reports=tuple(_reports(chain, places)),
+        statements=gathered.records.verified,
+        rejected=gathered.records.rejected,
+        now=now,
+    )
+
+
+def _reports(chain: Chain, places: Sequence[Location]) -> list[Report]:
+    return [
+        Report(
+            format=report.format,
+            content=store.fetch_report(places, report.digest, report.size),
+            digest=report.digest,
+            record=proof.verified.record,
+            signer=proof.verified.signer,
+            stage=link.stage,
+            step=proof.step.step,
+            finished_at=proof.step.finished_at,
+        )
+        for link in chain.links
+        for proof in link.steps
+        for report in proof.step.reports
+    ]
+
+
+def _stranger(image: Image, stages: Sequence[str], records: Records) -> Reason | None:
+    """Only an admission moves a stage's tag: one that points at an image never admitted there was moved by others."""
+    if image.tag is None or any(records.admissions(stage) for stage in stages):
+        return None
+    where = f"{image.place}:{image.tag}"
+    message = f"the tag now points at {image.digest}, which was never admitted to {' or '.join(stages)}"
+    return Reason(
+        "digest-changed", message, where, "promote the digest that was admitted, or admit the new image first"
+    )
+
+
+def _withdrawn(item: Verified, reason: Reason) -> Rejected:
+    claim = item.claim
+    stage = getattr(claim, "stage", "")
+    return Rejected(
+        record=item.record,
+        reason=reason,
+        says=(item.statement.predicate_type, stage, getattr(claim, "step", "")),
+    )

@@ -1,0 +1,376 @@
+"""The rule: verify the chain, judge the gates, copy, sign, read back, and move the tag last.
+
+`plan` decides and writes nothing; `publish` takes a plan and does what it says. A copy without a decision does not
+type-check: `publish` needs a `Plan`, a `Plan` that copies needs a `Permit`, and only `Decision.permit` makes one.
+The registries are the only state: a run that was killed anywhere is run again and finds what is already there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import sleep as wait
+from typing import Final
+
+from attestations import store
+from attestations.bundle import Bundle
+from attestations.chain import Chain, Link, Records
+from attestations.errors import AttestationError, ChainBroken
+from attestations.records.admission import (
+    Admission,
+    AdmissionKind,
+    Copied,
+    GateOutcome,
+    PipelineReference,
+    Predecessor,
+    StepLink,
+    admission_statement,
+)
+from attestations.statement import Statement
+from attestations.summary import SUMMARY, summary_statement
+from attestations.verify import Signer
+from pipeline.anchors import Revocations
+from pipeline.definition import Pipeline
+from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather
+from pipeline.places import Image, Places
+from registries.copy import Moved, Progress, Transfer, Tree, copy_image, plan_copy, tree
+from registries.digest import Digest
+from registries.errors import NotFound, Refusal, TagMoved
+from registries.registry import Location
+from stages.decision import Permit, decide
+from stages.stage import Stage
+
+SOURCE_TAG: Final = "{source_tag}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Everything outside that a run uses. Without a signer nothing can be published.
+
+    `by` names the CI run, `tool` this program; both are written into the record.
+    """
+
+    places: Places
+    revocations: Revocations
+    signer: Signer | None = None
+    by: tuple[tuple[str, str], ...] = ()
+    tool: tuple[tuple[str, str], ...] = ()
+    jobs: int = 8
+    progress: Progress | None = None
+    say: Callable[[str], None] = lambda _: None
+    sleep: Callable[[float], None] = wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagMove:
+    """A tag of the stage, where it points now (None: nowhere), and so what the compare-and-set expects."""
+
+    place: Location
+    tag: str
+    now_at: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Nothing is left to do: the image was admitted before, and content, records and tags are all in place."""
+
+    record: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a promotion would do. `leave` is the permit to do it, or says that all of it is done.
+
+    `standing` and `summary` are an admission record and its SLSA summary that an interrupted run has left.
+    """
+
+    image: Image
+    stage: Stage
+    pipeline: Pipeline
+    tree: Tree
+    chain: Chain
+    leave: Permit | Admitted
+    transfers: tuple[Transfer, ...]
+    tags: tuple[TagMove, ...]
+    decided_at: datetime
+    standing: Bundle | None = None
+    summary: Bundle | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What was done: the plan, the admission record, and what moved (nothing, when it was admitted already)."""
+
+    plan: Plan
+    record: Digest
+    moved: Moved
+
+
+def promote(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Promotion:
+    """Admit `image` to `stage`, or raise every reason why not. The tag moves last."""
+    return publish(plan(image, stage, pipeline=pipeline, tools=tools, now=now), tools=tools)
+
+
+def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Plan:
+    """Decide, and say what would move. Writes nothing."""
+    wanted = pipeline.stage(stage)
+    _may_sign(tools.signer, wanted)
+    if withdrawn := tools.revocations.image(image.digest):
+        raise AttestationError.of((withdrawn,))
+    sources = _sources(image, wanted, pipeline, tools.places)
+    destinations = tools.places.stage(pipeline, stage)
+    tools.say(f"gathering what is known about {image.digest}")
+    found = tree(image.place, image.digest)
+    gathered = gather(
+        image.digest, (*sources, *destinations), pipeline=pipeline, revocations=tools.revocations, now=now
+    )
+    chain = chain_before(stage, image, gathered.records, pipeline=pipeline, now=now)
+    standing = _standing(wanted, image, gathered.records, pipeline=pipeline, now=now)
+    tags = _tag_moves(wanted, image, standing, destinations, pipeline=pipeline, tools=tools, now=now)
+    transfers = tuple(
+        plan_copy(image.digest, sources[0], destination, more_sources=sources[1:], jobs=tools.jobs)
+        for destination in destinations
+    )
+    kept = (gathered.bundles[standing.record], _summary_of(standing, gathered)) if standing else (None, None)
+    leave: Permit | Admitted
+    if standing and _is_complete(kept, transfers, tags, image.digest):
+        leave = Admitted(standing.record)
+    else:
+        tools.say(f"judging the gates of {stage}")
+        leave = decide(wanted, evidence(found, gathered, chain, sources, now=now)).permit()
+    return Plan(
+        image=image,
+        stage=wanted,
+        pipeline=pipeline,
+        tree=found,
+        chain=chain,
+        leave=leave,
+        transfers=transfers,
+        tags=tags,
+        decided_at=standing.admission.decided_at if standing else now,
+        standing=kept[0],
+        summary=kept[1],
+    )
+
+
+def publish(intended: Plan, *, tools: Tools) -> Promotion:
+    """Do what the plan says: blobs, manifests, referrers, records, and the tags when all of that is there."""
+    if isinstance(intended.leave, Admitted):
+        return Promotion(plan=intended, record=intended.leave.record, moved=_total(()))
+    moved = [copy_image(transfer, progress=tools.progress, jobs=tools.jobs) for transfer in intended.transfers]
+    admission, summary = _records(intended, intended.leave, _total(moved), tools)
+    for transfer in intended.transfers:
+        tools.say(f"attaching the admission record at {transfer.destination}")
+        store.attach(
+            transfer.destination,
+            intended.tree.manifest.descriptor,
+            (admission, summary),
+            created=intended.decided_at,
+            sleep=tools.sleep,
+        )
+    for move in intended.tags:
+        move.place.registry.tag(move.place.repository, move.tag, intended.tree.manifest, expected=move.now_at)
+    return Promotion(plan=intended, record=admission.record, moved=_total(moved))
+
+
+def _may_sign(signer: Signer | None, stage: Stage) -> None:
+    """Refuse before anything is asked or moved when this run's signer may not admit to the stage."""
+    if signer is not None and not signer.is_one_of(stage.admit):
+        raise AttestationError(
+            "signer-not-for-stage",
+            f"{signer.public_name} may not admit to {stage.name}; {stage.admit} may",
+            where=f"stage {stage.name}",
+            hint="sign with the key of one of them: --key FILE",
+        )
+
+
+def reference_of(pipeline: Pipeline) -> PipelineReference:
+    """How records name the pipeline and the definition that is in force."""
+    return PipelineReference(name=pipeline.name, definition=pipeline.lineage.current, version=pipeline.lineage.version)
+
+
+def predecessors_of(stage: Stage, chain: Chain) -> tuple[Predecessor, ...]:
+    """The stages directly before, with the records that an admission rests on there."""
+    links = [link for name in stage.after if (link := chain.link(name)) is not None]
+    return tuple(
+        Predecessor(
+            stage=link.stage,
+            record=link.record,
+            steps=tuple(StepLink(name=proof.step.step, record=proof.verified.record) for proof in link.steps),
+        )
+        for link in links
+    )
+
+
+def _sources(image: Image, stage: Stage, pipeline: Pipeline, places: Places) -> tuple[Location, ...]:
+    """Where the image and its records are read: where it was found first, then the other stages before."""
+    before = places.before(pipeline, stage.name)
+    return (image.place, *(place for place in before if place != image.place))
+
+
+def _standing(stage: Stage, image: Image, records: Records, *, pipeline: Pipeline, now: datetime) -> Link | None:
+    """The admission to this very stage, if there is a whole one."""
+    try:
+        return chain_to(stage.name, image, records, pipeline=pipeline, now=now).link(stage.name)
+    except ChainBroken:
+        return None  # not admitted yet, or not by anything that counts
+
+
+def _summary_of(standing: Link, gathered: Gathered) -> Bundle | None:
+    """The summary that was signed beside an admission: the same signer, resting on that record."""
+    for item in gathered.records.verified:
+        if item.statement.predicate_type == SUMMARY and item.signer == standing.verified.signer:
+            inputs = item.statement.predicate.get("inputAttestations", [])
+            if {"sha256": standing.record.hex} in [entry.get("digest") for entry in inputs]:
+                return gathered.bundles[item.record]
+    return None
+
+
+def _is_complete(
+    kept: tuple[Bundle | None, Bundle | None],
+    transfers: Sequence[Transfer],
+    tags: Sequence[TagMove],
+    subject: Digest,
+) -> bool:
+    """Whether content, both records and all tags are in place at every destination."""
+    admission, summary = kept
+    if admission is None or summary is None or any(move.now_at != subject for move in tags):
+        return False
+    wanted = {admission.record, summary.record}
+    return all(
+        transfer.is_empty
+        and wanted <= {bundle.record for bundle in store.fetch((transfer.destination,), subject).bundles}
+        for transfer in transfers
+    )
+
+
+def _tag_moves(
+    stage: Stage,
+    image: Image,
+    standing: Link | None,
+    destinations: Sequence[Location],
+    *,
+    pipeline: Pipeline,
+    tools: Tools,
+    now: datetime,
+) -> tuple[TagMove, ...]:
+    """Where each tag of the stage points now. A tag that somebody else set, or a step back, is refused."""
+    moves: list[TagMove] = []
+    for place in destinations:
+        for tag in stage_tags(stage, image.tag):
+            held = tag_now(place, tag)
+            if held is not None and held != image.digest:
+                _may_replace(stage, standing, place, tag, held, pipeline=pipeline, tools=tools, now=now)
+            moves.append(TagMove(place=place, tag=tag, now_at=held))
+    return tuple(moves)
+
+
+def stage_tags(stage: Stage, source_tag: str | None) -> tuple[str, ...]:
+    """The tags that an admission sets. An image named by digest alone brings no `{source_tag}`."""
+    filled = (tag.replace(SOURCE_TAG, source_tag) if source_tag else tag for tag in stage.tags)
+    return tuple(dict.fromkeys(tag for tag in filled if SOURCE_TAG not in tag))
+
+
+def tag_now(place: Location, tag: str) -> Digest | None:
+    """What a tag points at, or None when there is no such tag."""
+    try:
+        return place.registry.resolve(place.repository, tag)
+    except NotFound:
+        return None
+
+
+def _may_replace(
+    stage: Stage,
+    standing: Link | None,
+    place: Location,
+    tag: str,
+    held: Digest,
+    *,
+    pipeline: Pipeline,
+    tools: Tools,
+    now: datetime,
+) -> None:
+    """A tag moves on only from an image that was itself admitted here, and never back to an earlier one."""
+    where = f"{place}:{tag}"
+    there = gather(held, (place,), pipeline=pipeline, revocations=tools.revocations, now=now).records
+    held_image = Image(digest=held, tag=None, place=place)
+    holder = _standing(stage, held_image, there, pipeline=pipeline, now=now)
+    if holder is None:
+        raise TagMoved(
+            "tag-conflict",
+            f"points at {held}, which was not admitted to {stage.name} by this pipeline",
+            where=where,
+            hint="find out who set the tag, then delete or rename it",
+        )
+    if standing is not None and holder.admission.decided_at > standing.admission.decided_at:
+        raise AttestationError(
+            "rollback-refused",
+            f"points at {held}, which was admitted after this image; going back needs a decision of its own",
+            where=where,
+            hint=f"samebits rollback {stage.name} {standing.verified.statement.subjects[0].digests['sha256']}",
+        )
+
+
+def _records(intended: Plan, permit: Permit, copied: Moved, tools: Tools) -> tuple[Bundle, Bundle]:
+    """The admission record and its summary; those that stand are used again, byte for byte."""
+    if tools.signer is None:
+        raise Refusal("key-missing", "nothing can be published without a signer", hint="--key FILE")
+    admission = intended.standing or tools.signer.sign(_admission(intended, permit, copied, tools))
+    summary = intended.summary or tools.signer.sign(_summary(intended, permit, admission, tools))
+    return admission, summary
+
+
+def _admission(intended: Plan, permit: Permit, copied: Moved, tools: Tools) -> Statement:
+    first = intended.transfers[0]
+    return admission_statement(
+        Admission(
+            pipeline=reference_of(intended.pipeline),
+            stage=intended.stage.name,
+            kind=AdmissionKind.PROMOTION,
+            predecessors=predecessors_of(intended.stage, intended.chain),
+            gates=tuple(
+                GateOutcome(
+                    gate=verdict.gate,
+                    verdict=verdict.outcome,
+                    counts=verdict.counts,
+                    evidence=verdict.evidence,
+                    newest_data=verdict.newest_data,
+                )
+                for verdict in permit.verdicts
+            ),
+            approvals=(),
+            source=str(first.source),
+            destination=str(first.destination),
+            copied=Copied(manifests=copied.manifests, blobs=copied.blobs, bytes=copied.bytes, mounted=copied.mounted),
+            decided_at=intended.decided_at,
+            by=tools.by,
+            tool=tools.tool,
+        ),
+        permit.subject,
+    )
+
+
+def _summary(intended: Plan, permit: Permit, admission: Bundle, tools: Tools) -> Statement:
+    rested_on = [admission.record]
+    for link in intended.chain.links:
+        rested_on += [link.record, *(proof.verified.record for proof in link.steps)]
+    return summary_statement(
+        permit.subject,
+        [platform.manifest for platform in intended.tree.platforms if platform.manifest != permit.subject],
+        stage=intended.stage.name,
+        destination=str(intended.transfers[0].destination),
+        pipeline=reference_of(intended.pipeline),
+        inputs=tuple(rested_on),
+        decided_at=intended.decided_at,
+        version=dict(tools.tool).get("version", ""),
+    )
+
+
+def _total(moved: Sequence[Moved]) -> Moved:
+    return Moved(
+        manifests=sum(item.manifests for item in moved),
+        blobs=sum(item.blobs for item in moved),
+        bytes=sum(item.bytes for item in moved),
+        mounted=sum(item.mounted for item in moved),
+    )

@@ -1,0 +1,182 @@
+"""What may be written in a definition and in a trust file, key by key; the JSON Schema of both comes from here.
+
+These are the files as written. What they mean is read by `pipeline.definition` and `pipeline.anchors`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pipeline.decode import AtLeast, ByName, Matches, Note, schema
+from registries.digest import Digest
+from registries.errors import UsageError
+from stages.gate import Gate
+from stages.gates import GATES
+
+SCHEMA_ID: Final = "https://samebits.dev/schema/samebits.schema.json"
+
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2}))?", re.ASCII)
+
+Name = Annotated[str, Matches(r"[a-z][a-z0-9-]*", "lower-case letters, digits and dashes, beginning with a letter")]
+Certified = Annotated[str, Matches(r"[!-~]+", "ASCII text without spaces")]
+Revoked = Annotated[str, Matches(r"[a-z][a-z0-9-]*|sha256:[0-9a-f]{64}", "a signer's name or a key's fingerprint")]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time as people write it: a day, which stands for its beginning in UTC, or RFC 3339 with seconds and zone."""
+
+    time: datetime
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `2026-01-01` or `2026-01-01T08:00:00Z`; else `definition-invalid`."""
+        try:
+            time = datetime.fromisoformat(text) if _MOMENT.fullmatch(text) else None
+            if time is not None:
+                return cls(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
+        except (ValueError, OverflowError):
+            pass  # a day or zone that does not exist
+        raise UsageError("definition-invalid", f"{text!r:.40} is no time such as 2026-01-01 or 2026-01-01T08:00:00Z")
+
+
+class EvidenceFormat(StrEnum):
+    """The report that a step records. Gates read `stages.reports.REPORTS`; the others are recorded and signed only."""
+
+    TRIVY = "trivy"
+    GRYPE = "grype"
+    JUNIT = "junit"
+    CYCLONEDX = "cyclonedx"
+    SPDX = "spdx"
+    SARIF = "sarif"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """When a signer may sign, both ends included; an end that is left out is open."""
+
+    from_: Moment | None = None
+    until: Moment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEntry:
+    """A signer known by a public key."""
+
+    key: Annotated[str, Note("The public key, a PEM file named relative to this file.")]
+    valid: Period = Period()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeylessEntry:
+    """A signer known by a certificate: by its issuer and its subject, both compared as they stand."""
+
+    issuer: Annotated[Certified, Note("The OIDC issuer.")]
+    subject: Annotated[Certified, Note("The certificate's subject, whole; nothing in it is a wildcard.")]
+    valid: Period = Period()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KmsEntry:
+    """A signer known by a key in a key management service."""
+
+    kms: Annotated[str, Matches(r"[a-z][a-z0-9]*://[!-~]+", "a URI such as gcpkms://…"), Note("The key's URI.")]
+    valid: Period = Period()
+
+
+SignerEntry = KeyEntry | KeylessEntry | KmsEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnersEntry:
+    """Who must sign, and how many of them."""
+
+    threshold: Annotated[int, AtLeast(1)]
+    signers: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEntry:
+    """Something that must happen to the image while it is in the stage: a command that runs, a report, or both."""
+
+    name: Name
+    by: Annotated[tuple[Name, ...], Note("Whose record of the step counts.")]
+    run: Annotated[str | None, Note("The command, for a shell. `{image}` stands for the image.")] = None
+    evidence: Annotated[EvidenceFormat | None, Note("The format of the report that must be recorded.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyOf:
+    """One of several stages is enough."""
+
+    any_of: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEntry:
+    """A place that an image can be admitted to."""
+
+    name: Name
+    registry: Annotated[
+        str | tuple[str, ...], Note("`host[:port][/prefix]`, or several: the first one and its mirrors.")
+    ]
+    admit: Annotated[tuple[Name, ...], Note("Who may sign an admission to this stage.")]
+    after: Annotated[
+        tuple[Name, ...] | AnyOf | None,
+        Note("The stages before: all of them, or any-of. Without it, images enter here."),
+    ] = None
+    gates: Annotated[
+        Mapping[str, Gate] | None,
+        ByName(GATES, "gate"),
+        Note("What must be true of an image to be admitted; `{}` when the chain alone is enough."),
+    ] = None
+    steps: Annotated[tuple[StepEntry, ...], Note("What must happen here before the image goes on.")] = ()
+    tags: Annotated[tuple[str, ...], Note("The tags to set; `{source_tag}` is the tag the image came with.")] = (
+        "{source_tag}",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionFile:
+    """The definition of a pipeline: its stages, their order and places, what each demands, and who may do what."""
+
+    samebits: Annotated[Literal[1], Note("The version of this format.")]
+    pipeline: Annotated[Name, Note("The pipeline's name; it never changes.")]
+    version: Annotated[int, AtLeast(1), Note("Counts up with every change.")]
+    previous: Annotated[Digest | None, Note("The SHA-256 of the definition file that this one replaces.")] = None
+    image: Annotated[str, Note("The repository under each stage's registry.")]
+    owners: Annotated[OwnersEntry, Note("Who signs this file.")]
+    signers: Annotated[Mapping[Name, SignerEntry], Note("Everybody who may sign anything, by name.")]
+    stages: tuple[StageEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationsEntry:
+    """What does not count any more."""
+
+    digests: Annotated[tuple[Digest, ...], Note("Images that are not let in anywhere.")] = ()
+    signers: Annotated[
+        Mapping[Revoked, Moment], Note("Signers whose records do not count from a time on; a fingerprint is safest.")
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustFile:
+    """What a run trusts before it reads anything else."""
+
+    samebits_trust: Annotated[Literal[1], Note("The version of this format.")]
+    pipeline: Name
+    owners: Annotated[OwnersEntry, Note("Who must have signed the definition, and how many of them.")]
+    signers: Annotated[Mapping[Name, SignerEntry], Note("The owners' keys.")]
+    registries: Annotated[tuple[str, ...], Note("The registries, `host[:port]`, that a definition may name.")]
+    revocations: RevocationsEntry = RevocationsEntry()
+
+
+def definition_schema() -> dict[str, Any]:
+    """The JSON Schema of a definition."""
+    return schema(DefinitionFile, identifier=SCHEMA_ID, title="samebits pipeline definition")

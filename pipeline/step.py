@@ -1,0 +1,149 @@
+"""A step of a stage: run its command or read its report, and record that it was done on exactly this image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from attestations import store
+from attestations.bundle import Bundle
+from attestations.chain import Link, heads
+from attestations.errors import AttestationError
+from attestations.records.step import ReportLink, StepRecord, StepResult, step_statement
+from attestations.verify import Signer
+from pipeline.definition import Pipeline
+from pipeline.gather import chain_to, gather
+from pipeline.places import Image
+from pipeline.promote import Tools, reference_of
+from registries.digest import Digest
+from registries.errors import Refusal, UsageError
+from stages.report import Findings, TestResults, by_severity
+from stages.reports import REPORTS
+from stages.stage import Step
+
+JUNIT: Final = "junit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intended:
+    """A step that may be recorded now: the image was admitted to the stage, and the signer may sign the step."""
+
+    image: Image
+    stage: str
+    step: Step
+    pipeline: Pipeline
+    admission: Link
+    supersedes: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What happened: when, by which command with which exit code, and the reports (format, bytes) it made."""
+
+    started_at: datetime
+    finished_at: datetime
+    command: tuple[str, ...] = ()
+    exit_code: int | None = None
+    reports: tuple[tuple[str, bytes], ...] = ()
+
+
+def intend(image: Image, stage: str, step: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Intended:
+    """Check everything that can be checked before the step runs. Writes nothing."""
+    defined = pipeline.step(stage, step)
+    _may_sign(tools.signer, defined, stage)
+    places = tools.places.stage(pipeline, stage)[:1]
+    records = gather(image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now).records
+    admission = chain_to(stage, image, records, pipeline=pipeline, now=now).links[-1]
+    earlier = [
+        (verified, record)
+        for verified, record in records.steps(stage, step)
+        if record.admission == admission.record and defined.by.admits(verified.signer)
+    ]
+    return Intended(
+        image=image,
+        stage=stage,
+        step=defined,
+        pipeline=pipeline,
+        admission=admission,
+        supersedes=tuple(verified.record for verified, _ in heads(earlier)),
+    )
+
+
+def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, StepRecord]:
+    """Sign what happened and attach it, a failure as well as a success. Returns the record's digest and content."""
+    if tools.signer is None:
+        raise Refusal("key-missing", "a step can't be recorded without a signer", hint="--key FILE")
+    read = [(kind, content, _summary(kind, content)) for kind, content in done.reports]
+    _wanted_report(intended, [kind for kind, _ in done.reports])
+    step = StepRecord(
+        pipeline=reference_of(intended.pipeline),
+        stage=intended.stage,
+        step=intended.step.name,
+        admission=intended.admission.record,
+        spec=intended.step.spec,
+        result=_result(done, [summary for _, _, summary in read]),
+        started_at=done.started_at,
+        finished_at=done.finished_at,
+        command=done.command,
+        exit_code=done.exit_code,
+        reports=tuple(
+            ReportLink(format=kind, digest=Digest.of(content), size=len(content), summary=summary)
+            for kind, content, summary in read
+        ),
+        supersedes=intended.supersedes,
+    )
+    bundle = tools.signer.sign(step_statement(step, intended.image.digest))
+    _attach(intended, bundle, done.reports, tools=tools, now=done.finished_at)
+    return bundle.record, step
+
+
+def _attach(
+    intended: Intended, bundle: Bundle, reports: Sequence[tuple[str, bytes]], *, tools: Tools, now: datetime
+) -> None:
+    for place in tools.places.stage(intended.pipeline, intended.stage):
+        subject = place.registry.manifest(place.repository, intended.image.digest).descriptor
+        if reports:
+            store.attach_report(place, subject, reports, created=now, sleep=tools.sleep)
+        store.attach(place, subject, (bundle,), created=now, sleep=tools.sleep)
+
+
+def _may_sign(signer: Signer | None, step: Step, stage: str) -> None:
+    if signer is not None and not signer.is_one_of(step.by):
+        raise AttestationError(
+            "signer-not-for-stage",
+            f"{signer.public_name} may not record it; {step.by} may",
+            where=f"step {step.name} of {stage}",
+            hint="sign with the key of one of them: --key FILE",
+        )
+
+
+def _wanted_report(intended: Intended, given: Sequence[str]) -> None:
+    wanted = intended.step.evidence
+    if wanted is not None and wanted not in given:
+        name = f"{intended.stage} {intended.step.name} {intended.image.digest}"
+        raise UsageError(
+            "report-missing",
+            f"the step asks for a {wanted} report",
+            where=f"step {intended.step.name} of {intended.stage}",
+            hint=f"samebits step {name} --report {wanted}=FILE",
+        )
+
+
+def _summary(kind: str, content: bytes) -> tuple[tuple[str, int], ...]:
+    """Read the report, which refuses what is no such report, and count what is in it."""
+    reader = REPORTS.get(kind)
+    if reader is None:
+        return ()  # kept and signed as it is; no gate reads this format yet
+    match reader(content):
+        case TestResults() as results:
+            return (("tests", results.tests), ("failed", len(results.failed)), ("skipped", results.skipped))
+        case Findings() as findings:
+            return tuple((severity, count) for severity, count in by_severity(findings.findings) if count)
+
+
+def _result(done: Done, summaries: Sequence[tuple[tuple[str, int], ...]]) -> StepResult:
+    """A command or a test that failed is a failed step; what scanners find is for the gates to judge."""
+    failed = any(dict(summary).get("failed", 0) for summary in summaries)
+    return StepResult.FAILED if failed or done.exit_code not in (None, 0) else StepResult.PASSED

@@ -1,0 +1,234 @@
+"""Wiring: reads the files that were named and opens the doors. The one module that knows concrete kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from attestations.signers import SIGNERS
+from attestations.verify import Signer
+from pipeline import anchors as anchors_file
+from pipeline import definition as definition_file
+from pipeline.anchors import Anchors
+from pipeline.definition import Definition, Pipeline, read_signatures, trust
+from pipeline.places import Image, Places
+from pipeline.promote import Tools
+from pipeline.surroundings import PASSPHRASES, Surroundings
+from registries.digest import Digest
+from registries.errors import NotFound, UsageError
+from registries.limits import BUNDLE_BYTES, DEFINITION_BYTES
+from registries.reference import is_tag
+from registries.registry import Location, Registry
+
+if TYPE_CHECKING:
+    from registries.copy import Progress
+
+DEFINITION_NAME: Final = "samebits.yaml"
+SIGNATURES_SUFFIX: Final = ".sigstore.jsonl"
+TRUST_NAME: Final = "trust.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What the user named: the files to use, and the hosts to reach without TLS."""
+
+    definition: Path | None = None
+    trust: Path | None = None
+    key: str | None = None
+    plain_http: tuple[str, ...] = ()
+    jobs: int = 8
+
+
+def read_definition(named: Path | None, around: Surroundings) -> Definition:
+    """The definition that was named, or the `samebits.yaml` found walking up to the repository root."""
+    path = named or _find_definition(around.folder)
+    content = read_file(path, DEFINITION_BYTES)
+    return definition_file.read(content, path=str(path), read_file=_reader(path.parent))
+
+
+def read_anchors(named: Path | None, around: Surroundings) -> Anchors:
+    """The pinned trust file: named, or in the user's configuration folder; never from the current folder by itself."""
+    path = named or _configuration(around) / TRUST_NAME
+    if named is None and not path.is_file():
+        raise UsageError(
+            "config-not-named",
+            "no trust file was named, and there is none in the configuration folder",
+            where=str(path),
+            hint="--trust FILE, or set SAMEBITS_TRUST",
+        )
+    return anchors_file.read(read_file(path, DEFINITION_BYTES), path=str(path), read_file=_reader(path.parent))
+
+
+def believe(definition: Definition, anchors: Anchors, *, now: datetime) -> Pipeline:
+    """The pipeline of a definition whose owners' signatures lie beside it."""
+    path = signatures_path(Path(definition.path))
+    content = read_file(path, BUNDLE_BYTES) if path.is_file() else b""
+    return trust(definition, read_signatures(content), anchors, now=now)
+
+
+def signatures_path(definition: Path) -> Path:
+    """Where the owners' signatures of a definition lie: one Sigstore bundle per line."""
+    return definition.with_name(definition.name + SIGNATURES_SUFFIX)
+
+
+def open_signer(key: str | None, around: Surroundings) -> Signer | None:
+    """The signer of this run: a private key file, its passphrase from SAMEBITS_KEY_PASSPHRASE or COSIGN_PASSWORD."""
+    if key is None:
+        return None
+    scheme, colon, _ = key.partition("://")
+    if colon and scheme not in SIGNERS:
+        raise UsageError("key-unsupported", f"no signer for {scheme}:// in this version", hint="--key FILE")
+    passphrase = next((around.environment[name] for name in PASSPHRASES if name in around.environment), None)
+    pem = read_file(Path(key), DEFINITION_BYTES)
+    return SIGNERS["file"](pem, None if passphrase is None else passphrase.encode())
+
+
+def open_places(named: Named, around: Surroundings, *, read_only: bool) -> Places:
+    """The registries of this run. With `read_only`, a write is refused before it leaves."""
+    plain = frozenset(named.plain_http)
+
+    def registry(host: str) -> Registry:
+        from registries.kinds.http import http_registry
+
+        return http_registry(
+            host, environment=around.environment, home=around.home, plain_http=plain, read_only=read_only
+        )
+
+    return Places(open_registry=registry, open_source=lambda text: open_source(text, around))
+
+
+def open_source(text: str, around: Surroundings) -> Image:
+    """`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker:NAME`, resolved to a digest."""
+    scheme, _, rest = text.partition(":")
+    opened, tag = _open_kind(scheme, rest, around)
+    place = Location(opened, "")
+    if tag is not None and tag.startswith("@"):
+        return Image(digest=Digest.parse(tag[1:]), tag=None, place=place)
+    tags = opened.tags("")
+    if tag is None:
+        if len(tags) != 1:
+            known = ", ".join(tags) or "none"
+            raise UsageError(
+                "reference-malformed", f"{text!r} does not say which image; its tags: {known}", hint=f"{text}:TAG"
+            )
+        tag = tags[0]
+    return Image(digest=opened.resolve("", tag), tag=tag if is_tag(tag) else None, place=place)
+
+
+def open_tools(
+    named: Named,
+    anchors: Anchors,
+    around: Surroundings,
+    *,
+    read_only: bool,
+    tool: tuple[tuple[str, str], ...],
+    say: Callable[[str], None],
+    progress: Progress | None,
+) -> Tools:
+    """Everything that a run uses, with its signer."""
+    return Tools(
+        places=open_places(named, around, read_only=read_only),
+        revocations=anchors.revocations,
+        signer=open_signer(named.key, around),
+        by=invocation(around.environment),
+        tool=tool,
+        jobs=named.jobs,
+        say=say,
+        progress=progress,
+    )
+
+
+def invocation(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Which CI run this is, from the variables that GitHub, GitLab and Jenkins set; empty elsewhere. Never secrets."""
+    if environment.get("GITHUB_ACTIONS") == "true":
+        server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
+        run = environment.get("GITHUB_RUN_ID", "")
+        facts = (
+            ("url", f"{server}/{repository}/actions/runs/{run}"),
+            ("commit", environment.get("GITHUB_SHA", "")),
+            ("run", run),
+        )
+    elif environment.get("GITLAB_CI") == "true":
+        facts = (
+            ("url", environment.get("CI_JOB_URL", "")),
+            ("commit", environment.get("CI_COMMIT_SHA", "")),
+            ("run", environment.get("CI_JOB_ID", "")),
+        )
+    else:
+        facts = (
+            ("url", environment.get("BUILD_URL", "")),
+            ("commit", environment.get("GIT_COMMIT", "")),
+            ("run", environment.get("BUILD_TAG", "")),
+        )
+    return tuple((name, value) for name, value in facts if value)
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """A file that was named, whole; at most `limit` bytes."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise UsageError("file-unreadable", f"can't be read: {error.strerror}", where=str(path)) from error
+    if len(content) > limit:
+        raise UsageError("size-limit", f"more than the limit of {limit} bytes", where=str(path))
+    return content
+
+
+def _reader(folder: Path) -> Callable[[str], bytes]:
+    return lambda name: read_file(folder / name, DEFINITION_BYTES)
+
+
+def _configuration(around: Surroundings) -> Path:
+    base = around.environment.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else around.home / ".config") / "samebits"
+
+
+def _find_definition(folder: Path) -> Path:
+    for place in (folder, *folder.parents):
+        path = place / DEFINITION_NAME
+        if path.is_file():
+            return path
+        if (place / ".git").exists():
+            break
+    raise UsageError(
+        "definition-not-found",
+        f"there is no {DEFINITION_NAME} here or further up in the repository",
+        where=str(folder),
+        hint="samebits init DIR, or --definition FILE",
+    )
+
+
+def _open_kind(scheme: str, rest: str, around: Surroundings) -> tuple[Registry, str | None]:
+    match scheme:
+        case "oci":
+            from registries.kinds.layout import LayoutRegistry
+
+            path, tag = _path_and_tag(rest)
+            return LayoutRegistry(path), tag
+        case "oci-archive":
+            from registries.kinds.archive import ArchiveRegistry
+
+            path, tag = _path_and_tag(rest)
+            return ArchiveRegistry(path), tag
+        case _:
+            from registries.kinds.docker import docker_image
+
+            engine = docker_image(rest, environment=around.environment)
+            return engine, None
+
+
+def _path_and_tag(text: str) -> tuple[Path, str | None]:
+    """`DIR`, `DIR:TAG` or `DIR@sha256:…`; a path that exists as it stands is a path."""
+    if Path(text).exists():
+        return Path(text), None
+    path, at, digest = text.partition("@")
+    if at:
+        return Path(path), f"@{digest}"
+    path, colon, tag = text.rpartition(":")
+    if colon and is_tag(tag) and Path(path).exists():
+        return Path(path), tag
+    raise NotFound("image-not-found", "there is no such file or folder", where=text)

@@ -1,0 +1,1 @@
+"""Where images live: digests, manifests, and the places that hold them."""

@@ -1,0 +1,530 @@
+"""A registry that speaks OCI Distribution 1.1 over HTTP, with the fallback tag where it has no referrers API.
+
+Nothing is believed because of a status or a header: manifests and blobs are hashed as they arrive, `holds` reads a
+byte, what was written to a tag is read again. Source: OCI distribution-spec 1.1; functions name its sections.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from registries.checked import checked, read_limited
+from registries.descriptor import Descriptor, malformed
+from registries.digest import Digest
+from registries.errors import ContentError, NotFound, Refusal, TagMoved, Unauthorized, Unavailable
+from registries.limits import MANIFEST_BYTES, MIB, REFERRER_PAGES, REFERRERS, TAG_PAGES
+from registries.manifest import ACCEPTED_TYPES, OCI_INDEX, Manifest
+from registries.reference import check_repository, check_tag, is_tag
+from registries.strict_json import dumps, loads_object
+
+if TYPE_CHECKING:
+    from registries.transport import Answer, Transport
+
+_KEPT_BYTES: Final = 16 * MIB
+_TAG_LIST_BYTES: Final = 16 * MIB
+_LOCKS: Final = 64
+
+_OK, _CREATED, _ACCEPTED, _PARTIAL = 200, 201, 202, 206
+_NOT_FOUND, _PRECONDITION_FAILED, _TOO_LARGE, _NO_SUCH_RANGE = 404, 412, 413, 416
+_WITHOUT_API: Final = frozenset({400, _NOT_FOUND, 405, 406, 501})
+_MISSING_CONTENT: Final = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+
+_LISTING_TRIES: Final = 24
+_LISTING_PAUSE: Final = 1.0  # seconds, the longest
+_SETTLING_ROUNDS: Final = 4
+_SETTLING = (0.1, 2.0)  # seconds, the shortest and the longest
+
+_NEXT: Final = re.compile(r'<([^<>]+)>[^<>]*;\s*rel\s*=\s*"?next"?\s*(?:[;,]|$)')
+_STRONG_ETAG: Final = re.compile(r'"[\x21\x23-\x7e]*"')
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A small answer with its whole body, which is empty when the read did not succeed."""
+
+    answer: Answer
+    content: bytes
+
+    @property
+    def status(self) -> int:
+        return self.answer.status
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Headers that make a write depend on nothing having changed; a weak ETag can't (RFC 9110, 13.1.1)."""
+        if self.status == _NOT_FOUND:
+            return {"If-None-Match": "*"}
+        etag = self.answer.headers.get("ETag", "")
+        return {"If-Match": etag} if _STRONG_ETAG.fullmatch(etag) else {}
+
+    def is_at(self, digest: Digest | None) -> bool:
+        """Whether a tag that answers this points at `digest`; None: nowhere."""
+        if digest is None or self.status == _NOT_FOUND:
+            return digest is None and self.status == _NOT_FOUND
+        return Digest.of(self.content, digest.algorithm) == digest
+
+
+def http_registry(
+    host: str,
+    *,
+    environment: Mapping[str, str],
+    plain_http: frozenset[str] = frozenset(),
+    read_only: bool = False,
+) -> HttpRegistry:
+    """Open a registry with what the environment says about logins, proxies and trusted authorities."""
+    from registries.credentials import Credentials
+    from registries.transport import Network, Transport
+
+    home = environment.get("HOME")
+    transport = Transport(
+        host,
+        credentials=Credentials(environment, home=Path(home) if home else None),
+        network=Network.of(environment),
+        plain_http=plain_http,
+        read_only=read_only,
+    )
+    return HttpRegistry(host, transport=transport)
+
+
+def referrers_tag(subject: Digest) -> str:
+    """The tag that lists a subject's referrers where there is no API. Source: "Referrers Tag Schema"."""
+    return f"{subject.algorithm[:32]}-{subject.hex[:64]}"
+
+
+class HttpRegistry:
+    """One registry behind HTTP; safe to use from several threads at once."""
+
+    def __init__(self, host: str, *, transport: Transport) -> None:
+        self._host = host
+        self._transport = transport
+        self._kept: OrderedDict[tuple[str, Digest], Manifest] = OrderedDict()
+        self._kept_lock = threading.Lock()
+        self._tag_locks = tuple(threading.Lock() for _ in range(_LOCKS))
+        self._has_api: dict[str, bool] = {}
+
+    @property
+    def name(self) -> str:
+        """`host` or `host:port`."""
+        return self._host
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, those for tokens, redirects and retries included."""
+        return self._transport.requests
+
+    def resolve(self, repository: str, tag: str) -> Digest:
+        """One GET; the digest is that of the bytes that came, whatever a header says."""
+        page = self._tagged(repository, tag)
+        where = f"{self._host}/{repository}:{tag}"
+        if page.status == _NOT_FOUND:
+            raise NotFound("image-not-found", "there is no such tag, or no such repository", where=where)
+        return self._keep(repository, self._read_manifest(page, None, where)).digest
+
+    def manifest(self, repository: str, digest: Digest) -> Manifest:
+        """Source: "Pulling manifests". What was read once is not asked for again, until it is pushed."""
+        with self._kept_lock:
+            kept = self._kept.get((repository, digest))
+        if kept is not None:
+            return kept
+        page = self._page(repository, f"manifests/{digest}", accept=ACCEPTED_TYPES)
+        where = f"{self._host}/{repository}@{digest}"
+        if page.status == _NOT_FOUND:
+            raise NotFound("image-not-found", "there is no such manifest, or no such repository", where=where)
+        return self._keep(repository, self._read_manifest(page, digest, where))
+
+    def blob(self, repository: str, descriptor: Descriptor) -> Iterator[bytes]:
+        """Source: "Pulling blobs". The descriptor's `urls` are never followed."""
+        where = f"{self._host}/{repository}@{descriptor.digest}"
+        with self._ask("GET", f"blobs/{descriptor.digest}", repository) as answer:
+            if answer.status == _NOT_FOUND:
+                raise NotFound("blob-not-found", "there is no such blob, or no such repository", where=where)
+            if answer.status != _OK:
+                raise self._transport.unexpected(answer, where)
+            yield from checked(answer.chunks(), descriptor.digest, descriptor.size, where=where)
+
+    def holds(self, repository: str, descriptor: Descriptor) -> bool:
+        """Read the last byte; HEAD, and a status alone, are also answered for blobs whose bytes are gone."""
+        last = descriptor.size - 1
+        headers = {"Range": f"bytes={last}-{last}"} if descriptor.size else {}
+        with self._ask("GET", f"blobs/{descriptor.digest}", repository, headers=headers) as answer:
+            if answer.status in (_NOT_FOUND, _NO_SUCH_RANGE):
+                return False
+            if answer.status not in (_OK, _PARTIAL):
+                raise self._transport.unexpected(answer, f"{self._host}/{repository}@{descriptor.digest}")
+            try:
+                return _serves(answer, descriptor)
+            except ContentError:
+                return False
+            except Unavailable as error:
+                if error.code == "registry-unavailable":  # the body was cut: the bytes are not there
+                    return False
+                raise
+
+    def push_blob(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
+        """Source: "POST then PUT". Whatever fails on the way starts over with a new upload."""
+        self._transport.patiently(lambda: self._upload(repository, descriptor, chunks))
+
+    def mount(self, repository: str, descriptor: Descriptor, source: str) -> bool:
+        """Source: "Mounting a blob from another repository". Not being allowed to is no error: upload it then."""
+        query = urlencode({"mount": str(descriptor.digest), "from": check_repository(source, source)})
+        try:
+            answer = self._ask("POST", f"blobs/uploads/?{query}", repository, source=source)
+        except Unauthorized:
+            return False
+        if answer.status == _ACCEPTED:
+            with suppress(Refusal):  # the registry forgets an unused upload by itself; this is only polite
+                self._exchange("DELETE", self._upload_url(answer), repository)
+        return answer.status == _CREATED
+
+    def push_manifest(self, repository: str, manifest: Manifest) -> None:
+        """Source: "Pushing Manifests with Subject". The list of referrers is kept here unless the registry keeps it."""
+        with self._kept_lock:
+            self._kept.pop((repository, manifest.digest), None)  # whoever reads it back must get what is there
+        answer = self._put(repository, str(manifest.digest), manifest.content, manifest.media_type)
+        subject = manifest.subject
+        if subject is None:
+            return
+        if answer.headers.get("OCI-Subject") == str(subject.digest) and self._lists(repository, subject.digest):
+            return
+        self._list_in_tag(repository, subject.digest, manifest)
+
+    def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        """Source: "Listing Referrers". API and tag united, since a registry may gain the API at any time."""
+        where = f"{self._host}/{repository}@{digest} referrers"
+        found: dict[Digest, Descriptor] = {}
+        for entry in (*self._from_api(repository, digest), *self._from_tag(repository, digest)):
+            with suppress(ContentError):  # one malformed entry must not hide the others
+                descriptor = Descriptor.read(entry, where=where)
+                found.setdefault(descriptor.digest, descriptor)
+        if len(found) > REFERRERS:
+            raise _too_many(where)
+        return tuple(found.values())
+
+    def tag(self, repository: str, tag: str, manifest: Manifest, *, expected: Digest | None) -> None:
+        """Look, write on the condition that nothing changed, look again: as much compare-and-set as HTTP allows.
+
+        NOTE: most registries ignore the condition; another writer between the two looks may then be overwritten.
+        """
+        where = f"{self._host}/{repository}:{tag}"
+        with self._writing(repository, tag):
+            before = self._tagged(repository, tag)
+            if before.is_at(manifest.digest):
+                return
+            if not before.is_at(expected):
+                raise _moved(before, expected, where)
+            self._put(repository, tag, manifest.content, manifest.media_type, before.conditions)
+            after = self._tagged(repository, tag)
+            if not after.is_at(manifest.digest):
+                raise _moved(after, manifest.digest, where)
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """Source: "Listing Tags"."""
+        found: set[str] = set()
+        pages = self._pages(repository, "tags/list", most=TAG_PAGES, code="limit-exceeded", limit=_TAG_LIST_BYTES)
+        for number, page in enumerate(pages):
+            if number == 0 and page.status == _NOT_FOUND:
+                break
+            where = f"{self._host}/{repository} tags"
+            if page.status != _OK:
+                raise self._transport.unexpected(page.answer, where)
+            listed = loads_object(page.content, limit=_TAG_LIST_BYTES, where=where).get("tags") or []
+            if not isinstance(listed, list):
+                raise malformed("`tags` is not a list", where)
+            found.update(tag for tag in listed if isinstance(tag, str) and is_tag(tag))
+        return tuple(sorted(found))
+
+    def _exchange(
+        self,
+        method: str,
+        target: str,
+        repository: str,
+        *,
+        source: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[], Iterable[bytes]] | None = None,
+        size: int = 0,
+    ) -> Answer:
+        """One try. `target` is an absolute URL, or a path below the repository."""
+        from registries.transport import Body, Request
+
+        url = target if "://" in target else f"v2/{check_repository(repository, repository)}/{target}"
+        sent = Body(size, body) if body is not None else None
+        request = Request(
+            method=method, target=url, repository=repository, source=source, headers=headers or {}, body=sent
+        )
+        return self._transport.exchange(request)
+
+    def _ask(self, method: str, target: str, repository: str, **details: Any) -> Answer:
+        return self._transport.patiently(lambda: self._exchange(method, target, repository, **details))
+
+    def _page(self, repository: str, target: str, *, accept: Iterable[str], limit: int = MANIFEST_BYTES) -> _Page:
+        """A small document, read inside the retries: a body that is cut is asked for again."""
+
+        def read() -> _Page:
+            with self._exchange("GET", target, repository, headers={"Accept": ", ".join(accept)}) as answer:
+                where = f"{self._host}/{repository}"
+                return _Page(answer, read_limited(answer.chunks(), limit, where=where) if answer.ok else b"")
+
+        return self._transport.patiently(read)
+
+    def _pages(
+        self, repository: str, target: str, *, most: int, code: str, accept: str = "application/json", limit: int
+    ) -> Iterator[_Page]:
+        """This page and all that its `Link` headers lead to. Source: "Pagination" of RFC 5988."""
+        where = f"{self._host}/{repository}"
+        visited: set[str] = set()
+        following: str | None = target
+        while following is not None:
+            if following in visited or len(visited) == most:
+                raise ContentError(code, f"a list that goes in circles or has more than {most} pages", where=where)
+            visited.add(following)
+            page = self._page(repository, following, accept=(accept,), limit=limit)
+            yield page
+            header = page.answer.headers.get("Link", "")
+            link = _NEXT.search(header)
+            if link is None and "next" in header:
+                raise self._transport.unexpected(page.answer, where)
+            following = self._transport.beside(page.answer, link[1], code="cross-origin-link") if link else None
+
+    def _tagged(self, repository: str, tag: str) -> _Page:
+        page = self._page(repository, f"manifests/{check_tag(tag, tag)}", accept=ACCEPTED_TYPES)
+        if page.status not in (_OK, _NOT_FOUND):
+            raise self._transport.unexpected(page.answer, f"{self._host}/{repository}:{tag}")
+        return page
+
+    def _read_manifest(self, page: _Page, digest: Digest | None, where: str) -> Manifest:
+        """Bytes before headers, headers before fields. Source: OCI distribution-spec, "Pulling manifests"."""
+        if page.status != _OK:
+            raise self._transport.unexpected(page.answer, where)
+        if digest is not None:
+            digest.check(page.content, where=where)
+        claimed = page.answer.headers.get("Docker-Content-Digest")
+        if claimed is not None:
+            Digest.parse(claimed).check(page.content, where=where)
+        algorithm = digest.algorithm if digest is not None else "sha256"
+        return Manifest.from_bytes(page.content, media_type=page.answer.content_type, algorithm=algorithm, where=where)
+
+    def _keep(self, repository: str, manifest: Manifest) -> Manifest:
+        with self._kept_lock:
+            self._kept[repository, manifest.digest] = manifest
+            while sum(len(kept.content) for kept in self._kept.values()) > _KEPT_BYTES:
+                self._kept.popitem(last=False)
+        return manifest
+
+    def _upload(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
+        where = f"{self._host}/{repository}@{descriptor.digest}"
+        start = self._exchange("POST", "blobs/uploads/", repository)
+        if start.status != _ACCEPTED:
+            raise self._refused(start, where)
+        url = self._upload_url(start)
+        answer = self._exchange(
+            "PUT",
+            f"{url}{'&' if '?' in url else '?'}{urlencode({'digest': str(descriptor.digest)})}",
+            repository,
+            headers={"Content-Type": "application/octet-stream"},
+            body=lambda: checked(chunks(), descriptor.digest, descriptor.size, where=where),
+            size=descriptor.size,
+        )
+        if answer.status in (_NOT_FOUND, _NO_SUCH_RANGE):
+            raise self._transport.again(answer)  # the upload is not known any more
+        if answer.status != _CREATED:
+            raise self._refused(answer, where)
+        stored = answer.headers.get("Docker-Content-Digest", str(descriptor.digest))
+        if stored != str(descriptor.digest):
+            raise ContentError("digest-mismatch", f"stored as {self._transport.quoted(stored)}", where=where)
+
+    def _upload_url(self, answer: Answer) -> str:
+        location = answer.headers.get("Location")
+        if location is None:
+            raise self._transport.unexpected(answer, self._host)
+        return self._transport.beside(answer, location, code="cross-origin-upload")
+
+    def _put(
+        self,
+        repository: str,
+        reference: str,
+        content: bytes,
+        media_type: str,
+        conditions: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Source: "Pushing Manifests". A condition that does not hold (412) is left to the caller, who looks again."""
+        where = f"{self._host}/{repository}"
+        answer = self._ask(
+            "PUT",
+            f"manifests/{reference}",
+            repository,
+            headers={"Content-Type": media_type, **(conditions or {})},
+            body=lambda: (content,),
+            size=len(content),
+        )
+        if answer.status == _PRECONDITION_FAILED and conditions:
+            return answer
+        if answer.status != _CREATED:
+            raise self._refused(answer, where)
+        stored = answer.headers.get("Docker-Content-Digest")
+        if stored is not None and Digest.of(content, Digest.parse(stored).algorithm) != Digest.parse(stored):
+            raise ContentError("destination-altered", f"the pushed bytes were stored as {stored}", where=where)
+        return answer
+
+    def _refused(self, answer: Answer, where: str) -> Refusal:
+        """Why a write was not accepted."""
+        said = self._transport.quoted(answer.problem)
+        if answer.status == _NOT_FOUND and not answer.codes & _MISSING_CONTENT:
+            return NotFound("repository-not-found", f"nothing can be pushed there: {said}", where=where)
+        if answer.codes & _MISSING_CONTENT:
+            return ContentError(
+                "destination-incomplete", f"it lacks content that was pushed before: {said}", where=where
+            )
+        if "DIGEST_INVALID" in answer.codes:
+            return ContentError("digest-mismatch", f"the registry found another digest: {said}", where=where)
+        if "SIZE_INVALID" in answer.codes:
+            return ContentError("size-mismatch", f"the registry counted another size: {said}", where=where)
+        if answer.status == _TOO_LARGE:
+            return ContentError("size-limit", f"the registry takes no content of this size: {said}", where=where)
+        return self._transport.unexpected(answer, where)
+
+    def _lists(self, repository: str, digest: Digest) -> bool:
+        """Whether the referrers API really answers here: `OCI-Subject` alone proves nothing. Asked once."""
+        if repository not in self._has_api:
+            page = self._page(repository, f"referrers/{digest}", accept=(OCI_INDEX,))
+            self._has_api[repository] = _is_list(page)
+        return self._has_api[repository]
+
+    def _from_api(self, repository: str, digest: Digest) -> list[Any]:
+        where = f"{self._host}/{repository}@{digest} referrers"
+        entries: list[Any] = []
+        pages = self._pages(
+            repository,
+            f"referrers/{digest}",
+            accept=OCI_INDEX,
+            most=REFERRER_PAGES,
+            code="too-many-referrers",
+            limit=MANIFEST_BYTES,
+        )
+        for number, page in enumerate(pages):
+            if number == 0 and (page.status in _WITHOUT_API or (page.answer.ok and not _is_list(page))):
+                break
+            if not _is_list(page):
+                raise self._transport.unexpected(page.answer, where)
+            entries += _entries(page.content, where)
+            if len(entries) > REFERRERS:
+                raise _too_many(where)
+        return entries
+
+    def _from_tag(self, repository: str, digest: Digest) -> list[Any]:
+        """The entries of the fallback tag. What is no list is none: anybody may have pushed that tag."""
+        page = self._tagged(repository, referrers_tag(digest))
+        if not _is_list(page) or page.is_at(digest):  # GitLab reads such a tag as the digest itself
+            return []
+        where = f"{self._host}/{repository}:{referrers_tag(digest)}"
+        try:
+            entries = _entries(page.content, where)
+        except ContentError:
+            return []
+        if len(entries) > REFERRERS:
+            raise _too_many(where)
+        return entries
+
+    def _list_in_tag(self, repository: str, subject: Digest, manifest: Manifest) -> None:
+        """Add a referrer to the fallback tag, and stay until it has been seen there twice.
+
+        Others do the same at the same time, and a late writer who read early drops our entry: so after the first look
+        there is another, some of our own rounds later. Source: "Pushing Manifests with Subject", step 4.
+        """
+        tag = referrers_tag(subject)
+        wrote = seen = False
+        with self._writing(repository, tag):
+            for step in range(_LISTING_TRIES):
+                started = time.monotonic()
+                page = self._tagged(repository, tag)
+                listing, conditions = self._listing(page, subject, f"{self._host}/{repository}:{tag}")
+                if _names(listing, manifest.digest):
+                    if seen or not wrote:
+                        return
+                    seen = True
+                    rounds = _SETTLING_ROUNDS * (time.monotonic() - started)
+                    self._transport.pause(0, at_least=min(max(rounds, _SETTLING[0]), _SETTLING[1]), longest=0.0)
+                    continue
+                listing["manifests"].append(manifest.listed.json())
+                self._put(repository, tag, dumps(listing), OCI_INDEX, conditions)
+                if wrote:
+                    self._transport.pause(step, longest=_LISTING_PAUSE)
+                wrote, seen = True, False
+        raise Unavailable(
+            "attestation-not-visible",
+            f"{manifest.digest} was pushed, but other writers keep removing it from the list of referrers",
+            where=f"{self._host}/{repository}:{tag}",
+            hint="run it again; if it stays so, the registry does not keep what is written to this tag",
+        )
+
+    def _listing(self, page: _Page, subject: Digest, where: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """The list to be extended, everything in it as it was found, and the conditions for writing it back."""
+        if page.status == _NOT_FOUND or page.is_at(subject):
+            conditions = page.conditions if page.status == _NOT_FOUND else {}
+            return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}, conditions
+        try:
+            if not _is_list(page):
+                raise malformed("it is no image index", where)
+            entries = _entries(page.content, where)
+            listing = loads_object(page.content, limit=MANIFEST_BYTES, where=where)
+        except ContentError as error:
+            raise ContentError(
+                "fallback-tag-occupied",
+                f"the list of referrers can't be written, since its tag holds something else: {error}",
+                where=where,
+                hint="remove that tag; no image may use a name of this form",
+            ) from error
+        if len(entries) >= REFERRERS:
+            raise _too_many(where)
+        return listing, page.conditions
+
+    def _writing(self, repository: str, tag: str) -> threading.Lock:
+        """Our own writers of one tag go one after the other."""
+        return self._tag_locks[hash((repository, tag)) % _LOCKS]
+
+
+def _serves(answer: Answer, descriptor: Descriptor) -> bool:
+    """Whether the bytes really come: exactly the one byte that was asked for, or all of them with the right hash."""
+    if answer.status == _OK:
+        for _ in checked(answer.chunks(), descriptor.digest, descriptor.size):
+            pass
+        return True
+    last = descriptor.size - 1
+    promised = answer.headers.get("Content-Range", "")
+    if promised not in (f"bytes {last}-{last}/{descriptor.size}", f"bytes {last}-{last}/*"):
+        return False
+    return len(read_limited(answer.chunks(), 1)) == 1
+
+
+def _is_list(page: _Page) -> bool:
+    return page.status == _OK and page.answer.content_type == OCI_INDEX
+
+
+def _entries(content: bytes, where: str) -> list[Any]:
+    entries = loads_object(content, limit=MANIFEST_BYTES, where=where).get("manifests")
+    if not isinstance(entries, list):
+        raise malformed("`manifests` is not a list", where)
+    return entries
+
+
+def _names(listing: Mapping[str, Any], digest: Digest) -> bool:
+    return any(isinstance(entry, dict) and entry.get("digest") == str(digest) for entry in listing["manifests"])
+
+
+def _too_many(where: str) -> ContentError:
+    return ContentError("too-many-referrers", f"more than {REFERRERS} entries", where=where)
+
+
+def _moved(page: _Page, expected: Digest | None, where: str) -> TagMoved:
+    now = "nowhere" if page.status == _NOT_FOUND else f"at {Digest.of(page.content)}"
+    wanted = "nowhere" if expected is None else f"at {expected}"
+    return TagMoved("tag-conflict", f"the tag points {now}, expected was {wanted}", where=where)

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Resolves requirements/*.txt from pyproject.toml, with hashes, without any index address,
+# leaving out whatever was published in the last seven days.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=.venv/bin/uv
+common=(pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header)
+cool=(--exclude-newer "$(date -u -d '7 days ago' +%Y-%m-%d)")
+"$uv" "${common[@]}" "${cool[@]}" --extra server pyproject.toml -o requirements/run.txt
+"$uv" "${common[@]}" "${cool[@]}" --extra server --group dev --group lock pyproject.toml \
+  -c requirements/run.txt -o requirements/dev.txt

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Puts the programs that others wrote, and that samebits is tested against, into .cache/peers: Debian packages are unpacked
+# there (nothing is installed, no service starts), Go modules are built there. Every version is pinned; what is there is kept.
+#
+# Usage: scripts/peers.sh [--if-possible]     without apt or Go: exit 1, or with --if-possible a remark and exit 0
+set -euo pipefail
+
+if_possible=
+case "${1-}" in
+'') ;;
+--if-possible) if_possible=yes ;;
+*) sed -n 's/^# \(Usage:\)/\1/p' "$0" >&2 && exit 2 ;;
+esac
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+peers=$root/.cache/peers
+mkdir -p "$peers/bin" "$peers/debian" "$peers/log" "$peers/stamp"
+failed=
+
+# once NAME VERSION COMMAND…: run the command unless this version is there already; one line either way.
+once() {
+    local name=$1 version=$2 stamp log began=$SECONDS
+    shift 2
+    stamp=$peers/stamp/$name@${version//[^A-Za-z0-9._+-]/_} log=$peers/log/$name.log
+    if [ -e "$stamp" ]; then
+        echo "$name $version: there"
+    elif "$@" >"$log" 2>&1; then
+        rm -f "$peers/stamp/$name@"*
+        touch "$stamp"
+        echo "$name $version: made in $((SECONDS - began)) s"
+    else
+        failed="$failed $name"
+        echo "$name $version: FAILED, see $log" >&2
+        tail -n 3 "$log" | sed 's/^/    /' >&2
+    fi
+}
+
+# without PROGRAM PEERS: say what can't be had on this machine.
+without() {
+    echo "no $1 on this machine: can't have $2" >&2
+    [ -n "$if_possible" ] || failed="$failed $2"
+}
+
+fetch() { apt-get -q -o APT::Sandbox::User=root download "$@"; }
+
+# debian PACKAGE=VERSION…: unpack these packages; the package lists are fetched when missing or stale (that needs root).
+# Run through `once` as a condition, where `set -e` does not hold: every step says what happens when it fails.
+debian() (
+    download=$(mktemp -d) && trap 'rm -rf "$download"' EXIT && cd "$download" || return
+    fetch "$@" || { apt-get -q update && fetch "$@"; } || return
+    for package in *.deb; do
+        dpkg-deb -x "$package" "$peers/debian" || return
+    done
+)
+
+# engine PACKAGE=VERSION…: Docker's daemon with the libraries that a small system lacks; the loader must find every other one.
+engine() {
+    debian "$@" || return
+    local libraries
+    libraries=$(find "$peers/debian" -type d -path '*/lib/*-linux-gnu' | paste -sd :)
+    ! LD_LIBRARY_PATH=$libraries ldd "$peers/debian/usr/sbin/dockerd" "$peers/debian/usr/sbin/runc" | grep 'not found'
+}
+
+go_install() { (cd "$peers" && GOWORK=off GOBIN=$peers/bin go install -buildvcs=false "$1"); }
+
+go_build() { (cd "$1" && GOWORK=off go build -buildvcs=false -o "$peers/bin/" .); }
+
+if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+    once docker-registry 2.8.2 debian 'docker-registry=2.8.2*'
+    once dockerd 20.10 engine 'docker.io=20.10.*' 'containerd=1.6.*' 'runc=1.1.*' libdevmapper1.02.1 libseccomp2
+else
+    without apt 'docker-registry dockerd'
+fi
+
+if command -v go >/dev/null; then
+    registry=$root/tests/peers/ggcr-registry
+    once crane v0.22.1 go_install github.com/google/go-containerregistry/cmd/crane@v0.22.1
+    once oras v1.3.6 go_install oras.land/oras/cmd/oras@v1.3.6
+    once ggcr-registry "v0.22.1-$(cat "$registry"/{main.go,go.mod,go.sum} | sha256sum | cut -c1-12)" go_build "$registry"
+    once cosign v3.1.3 go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+else
+    without Go 'crane oras ggcr-registry cosign'
+fi
+
+if [ -n "$failed" ]; then
+    echo "error: missing:$failed" >&2
+    exit 1
+fi

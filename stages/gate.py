@@ -1,0 +1,43 @@
+"""A gate is a rule that an admission must pass: evidence in, verdict with reasons out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from registries.digest import Digest
+from registries.errors import Reason
+from stages.evidence import Evidence
+
+
+class Outcome(StrEnum):
+    """What a gate can say. Only `passed` lets an image through."""
+
+    PASSED = "passed"
+    BLOCKED = "blocked"
+    NOT_CHECKED = "not-checked"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A gate's answer: outcome, every reason, what was counted, and the evidence (digests) that it rests on.
+
+    A verdict that passes names its evidence; `newest_data` is the date of the data behind it, where one is known.
+    """
+
+    gate: str
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+    counts: tuple[tuple[str, int], ...] = ()
+    evidence: tuple[Digest, ...] = ()
+    newest_data: datetime | None = None
+
+
+class Gate(Protocol):
+    """One rule. The fields of its dataclass are its options in the definition."""
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """Say whether the evidence is enough. Pure; an exception is a no."""

@@ -1,0 +1,224 @@
+"""No vulnerability that is too bad, by recent scans of every platform of exactly this image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from registries.errors import ContentError, Reason
+from stages.duration import Duration
+from stages.evidence import Evidence, Platform, Report
+from stages.finding import Finding, Severity
+from stages.gate import Outcome, Verdict
+from stages.recorded import ANY_STEP, again, ahead, command, digests, of_formats, place, refused, stage_of, too_old
+from stages.report import Findings, by_severity
+from stages.reports import FINDINGS
+
+NAME: Final = "vulnerabilities"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vulnerabilities:
+    """No finding at or above a severity; of each tool the newest scan of each platform counts, of all tools together.
+
+    `max_age` is the greatest age of a scan, `max_data_age` that of the scanner's database, which the report must then
+    state. `by` limits the reports to those of these signers; otherwise the role of the step is enough.
+    """
+
+    none_at_or_above: Severity
+    max_age: Duration
+    by: tuple[str, ...] = ()
+    max_data_age: Duration | None = None
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """Judge all findings together; a report that can't be read, or is about another image, is a no."""
+        scans, faults = self._scans(evidence)
+        newest = {platform.manifest: _newest(scans, platform) for platform in evidence.platforms}
+        counted = tuple(dict.fromkeys(scan for found in newest.values() for scan in found))
+        faults.extend(self._uncovered(evidence, [p for p in evidence.platforms if not newest[p.manifest]]))
+        faults.extend(reason for scan in counted for reason in self._age(evidence, scan))
+        vulnerabilities = _merged(counted)
+        blocking = [found for found in vulnerabilities if found.finding.severity.rank >= self.none_at_or_above.rank]
+        return Verdict(
+            gate=NAME,
+            outcome=Outcome.BLOCKED if blocking else Outcome.NOT_CHECKED if faults else Outcome.PASSED,
+            reasons=(*faults, *(found.reason() for found in blocking)),
+            counts=by_severity(found.finding for found in vulnerabilities),
+            evidence=digests(scan.report for scan in counted),
+            newest_data=max((s.findings.data_date for s in counted if s.findings.data_date), default=None),
+        )
+
+    def _scans(self, evidence: Evidence) -> tuple[list[_Scan], list[Reason]]:
+        """The scans that count as evidence about this image, and why others do not."""
+        scans: list[_Scan] = []
+        faults: list[Reason] = []
+        for report in of_formats(evidence, FINDINGS):
+            if not self._is_by(report):
+                continue
+            try:
+                scan = _scan(report, evidence)
+            except ContentError as error:
+                faults.extend(refused(NAME, report, error))
+                continue
+            late = list(_ahead(scan, evidence.now))
+            faults.extend(late)
+            if not late:
+                scans.append(scan)
+        return scans, faults
+
+    def _is_by(self, report: Report) -> bool:
+        return not self.by or report.signer.name in self.by
+
+    def _uncovered(self, evidence: Evidence, platforms: Sequence[Platform]) -> Iterator[Reason]:
+        """What no scan is about."""
+        reports = of_formats(evidence, FINDINGS)
+        strangers = sorted({report.signer.name for report in reports if not self._is_by(report)})
+        aside = f"; those by {', '.join(strangers)} do not count, only by {', '.join(self.by)}" if strangers else ""
+        hint = next(
+            (again(evidence, report) for report in reports if self._is_by(report)),
+            command(evidence, stage_of(evidence, ANY_STEP), ANY_STEP, "trivy"),
+        )
+        where = f"gate {NAME}"
+        for platform in platforms:
+            what = f"no scan of {platform.name} ({platform.manifest}) is recorded{aside}"
+            yield Reason("attestation-missing", what, where, f"scan it; one --report for each platform: {hint}")
+        if not evidence.platforms:
+            yield Reason("attestation-missing", "the image has no platform that could be scanned", where)
+
+    def _age(self, evidence: Evidence, scan: _Scan) -> Iterator[Reason]:
+        now, where = evidence.now, place(NAME, scan.report)
+        hint = f"scan again, then: {again(evidence, scan.report)}"
+        yield from too_old("the scan", scan.date, self.max_age, now=now, where=where, hint=hint)
+        if self.max_data_age is None:
+            return
+        if scan.findings.data_date is None:
+            message = f"the report does not say how old the database of {scan.findings.tool} was"
+            yield Reason("evidence-too-old", message, where, "record a report that does, such as Grype's")
+        else:
+            date = scan.findings.data_date
+            yield from too_old("the database", date, self.max_data_age, now=now, where=where, hint=hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scan:
+    """A report that was read, and the platforms that it is about. The older one of two dates counts."""
+
+    report: Report
+    findings: Findings
+    platforms: tuple[Platform, ...]
+
+    @property
+    def date(self) -> datetime:
+        scanned_at = self.findings.scanned_at
+        return self.report.finished_at if scanned_at is None else min(self.report.finished_at, scanned_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Vulnerability:
+    """What several reports say about one vulnerability of one package version."""
+
+    finding: Finding
+    platforms: tuple[str, ...]
+
+    def reason(self) -> Reason:
+        finding = self.finding
+        also = f" (also {', '.join(finding.aliases)})" if finding.aliases else ""
+        fix = f"update {finding.package} to {finding.fixed_in}, and build again" if finding.fixed_in else ""
+        message = f"{finding}{also}, on {', '.join(self.platforms)}"
+        return Reason("vulnerability-found", message, f"gate {NAME}", fix)
+
+
+def _scan(report: Report, evidence: Evidence) -> _Scan:
+    """Read a report; `subject-mismatch` unless it names one platform of the image, and only one.
+
+    The digest of an index does not say which of its platforms was scanned.
+    """
+    findings = FINDINGS[report.format](report.content)
+    named = [p for p in evidence.platforms if {p.manifest, p.config} & {*findings.about}]
+    if not named and len(evidence.platforms) == 1 and evidence.subject in findings.about:
+        named = list(evidence.platforms)
+    if not named:
+        about = ", ".join(map(str, findings.about)) or "no digest"
+        raise ContentError("subject-mismatch", f"the report names {about}, and no platform of {evidence.subject}")
+    if len({platform.config for platform in named}) > 1:
+        names = ", ".join(platform.name for platform in named)
+        raise ContentError("subject-mismatch", f"the report names several platforms ({names}); a scan is of one")
+    return _Scan(report=report, findings=findings, platforms=tuple(named))
+
+
+def _ahead(scan: _Scan, now: datetime) -> Iterator[Reason]:
+    for date in (scan.report.finished_at, scan.findings.scanned_at, scan.findings.data_date):
+        if date is not None:
+            yield from ahead(date, now=now, where=place(NAME, scan.report))
+
+
+def _newest(scans: Sequence[_Scan], platform: Platform) -> tuple[_Scan, ...]:
+    """Of each tool the newest scan of a platform, with all others from the same stage: each may be of one part only."""
+    found: list[_Scan] = []
+    for tool in sorted({scan.findings.tool for scan in scans}):
+        of_tool = [scan for scan in scans if scan.findings.tool == tool and platform in scan.platforms]
+        latest = max((scan.date for scan in of_tool), default=None)
+        stages = {scan.report.stage for scan in of_tool if scan.date == latest}
+        found.extend(scan for scan in of_tool if scan.report.stage in stages)
+    return tuple(found)
+
+
+def _merged(scans: Iterable[_Scan]) -> list[_Vulnerability]:
+    """All findings, each once: what has the same package, version and a name in common is one, as bad as the worst."""
+    seen: dict[Finding, set[str]] = {}
+    for scan in scans:
+        for finding in scan.findings.findings:
+            seen.setdefault(finding, set()).update(platform.name for platform in scan.platforms)
+    groups = _Groups()
+    for finding in seen:
+        groups.join([(finding.package, finding.version, name) for name in finding.names])
+    together: dict[_Key, list[Finding]] = {}
+    for finding in seen:
+        together.setdefault(groups.of((finding.package, finding.version, finding.id)), []).append(finding)
+    merged = (
+        _Vulnerability(finding=_one(findings), platforms=tuple(sorted(set().union(*(seen[f] for f in findings)))))
+        for findings in together.values()
+    )
+    return sorted(merged, key=lambda v: (-v.finding.severity.rank, v.finding.id, v.finding.package, v.finding.version))
+
+
+def _one(findings: Sequence[Finding]) -> Finding:
+    """One finding for several of the same vulnerability, named by its CVE where it has one."""
+    names = {name for finding in findings for name in (finding.id, *finding.aliases)}
+    chosen = min((name for f in findings for name in f.names), key=lambda name: (not name.startswith("CVE-"), name))
+    fixes = {finding.fixed_in for finding in findings if finding.fixed_in}
+    return Finding(
+        id=chosen,
+        severity=max((finding.severity for finding in findings), key=lambda severity: severity.rank),
+        package=findings[0].package,
+        version=findings[0].version,
+        aliases=tuple(sorted(names - {chosen})),
+        fixed_in=" or ".join(sorted(fixes)),
+        title=min((finding.title for finding in findings if finding.title), default=""),
+    )
+
+
+_Key = tuple[str, str, str]
+
+
+class _Groups:
+    """Which keys belong together, in near-constant time each (disjoint sets)."""
+
+    def __init__(self) -> None:
+        self._parents: dict[_Key, _Key] = {}
+
+    def of(self, key: _Key) -> _Key:
+        """The key that stands for the group."""
+        self._parents.setdefault(key, key)
+        while (parent := self._parents[key]) != key:
+            self._parents[key] = self._parents[parent]
+            key = parent
+        return key
+
+    def join(self, keys: Sequence[_Key]) -> None:
+        """Make one group of all these."""
+        first = self.of(keys[0])
+        for key in keys[1:]:
+            self._parents[self.of(key)] = first

@@ -1,0 +1,45 @@
+"""A stage: a place that an image can be admitted to, what it demands, and what happens there afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attestations.identity import Role
+from registries.digest import Digest
+from stages.gate import Gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something that must happen to the image while it is in a stage.
+
+    `run` is the command, `evidence` the format of the report that is wanted, `spec` the digest of the step as defined.
+    """
+
+    name: str
+    by: Role
+    run: str | None
+    evidence: str | None
+    spec: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stage as believed. `places` are its `host/prefix` registry locations, the first one and its mirrors.
+
+    `tags` are templates; `{source_tag}` is the tag the image came with.
+    """
+
+    name: str
+    after: tuple[str, ...]
+    any_of: bool
+    places: tuple[str, ...]
+    admit: Role
+    gates: tuple[tuple[str, Gate], ...]
+    steps: tuple[Step, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether images enter the pipeline here."""
+        return not self.after

@@ -1,0 +1,422 @@
+"""Attacks on a promotion, each named by its row in the threat catalogue, each refused for its own reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from attestations import store
+from registries.copy import copy_image, plan_copy
+from registries.digest import Digest
+from registries.errors import Refusal, TagMoved
+from registries.registry import Location
+from stages.decision import PromotionBlocked
+from tests.bent import Bent
+from tests.evidence import grype, junit, match
+from tests.world import World
+
+DEV, PROD = "dev.test:5000", "prod.test:5000"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def bend(world: World, host: str) -> Bent:
+    bent = Bent(world.registries[host])
+    world.registries[host] = bent
+    return bent
+
+
+def codes(action: Callable[[], object]) -> list[str]:
+    with pytest.raises(Refusal) as error:
+        action()
+    return [reason.code for reason in error.value.reasons]
+
+
+def referrer_of(world: World, stage: str, image: Digest, record: Digest) -> Digest:
+    """The digest of the manifest that holds a record at a stage."""
+    place = world.place(stage)
+    for listed in place.registry.referrers(place.repository, image):
+        if place.registry.manifest(place.repository, listed.digest).layers[0].digest == record:
+            return listed.digest
+    raise AssertionError(record)
+
+
+def test_a_whole_journey_ends_with_the_same_digest_under_the_tag_of_production(world: World) -> None:
+    image = world.in_prod()
+    assert world.tag("prod", "1.0") == world.tag("prod", "stable") == image.digest
+    assert [link.stage for link in world.verify("1.0", "prod").chain.links] == ["build", "test", "prod"]
+
+
+def test_t005_an_image_without_any_attestation_is_refused(world: World) -> None:
+    image = world.built()
+    copy_image(plan_copy(image.digest, source(world), world.place("test")))
+    assert codes(lambda: world.promote(str(image.digest), "prod")) == ["predecessor-missing"]
+    assert world.tag("prod", "1.0") is None
+
+
+def source(world: World) -> Location:
+    return Location(world.registries["source.test:5000"], "builder/api")
+
+
+def test_t026_a_platform_of_an_admitted_index_has_no_chain_of_its_own(world: World) -> None:
+    image = world.in_test()
+    child = image.platforms[0].manifest
+    assert codes(lambda: world.promote(str(child), "prod")) == ["predecessor-missing"]
+
+
+def test_t041_a_run_with_another_stages_key_is_refused_before_anything_is_asked(world: World) -> None:
+    world.in_test()
+    bent = bend(world, PROD)
+    assert codes(lambda: world.promote("1.0", "prod", by="ci-build")) == ["signer-not-for-stage"]
+    assert bent.writes == []
+
+
+def test_t048_a_tag_that_moves_after_it_was_resolved_changes_nothing(world: World) -> None:
+    image = world.in_test()
+    other = world.in_build(seed="b", tag="2.0")
+    bent = bend(world, DEV)
+    place = world.place("test")
+    manifest = world.place("build").registry.manifest(world.place("build").repository, other.digest)
+
+    def move() -> None:
+        copy_image(plan_copy(other.digest, world.place("build"), place))
+        place.registry.tag(place.repository, "1.0", manifest, expected=image.digest)
+
+    bent.before(1, "referrers", move)
+    world.promote("1.0", "prod")
+    assert world.tag("prod", "1.0") == image.digest
+    assert [what for method, what in bent.calls if method == "resolve"].count("1.0") == 1
+
+
+def test_t094_an_image_changed_under_the_same_tag_is_refused(world: World) -> None:
+    image = world.in_test()
+    other = world.built(seed="evil", tag="evil")
+    place = world.place("test")
+    copy_image(plan_copy(other.digest, source(world), place))
+    place.registry.tag(
+        place.repository, "1.0", place.registry.manifest(place.repository, other.digest), expected=image.digest
+    )
+    assert codes(lambda: world.promote("1.0", "prod"))[0] == "digest-changed"
+    assert world.tag("prod", "1.0") is None
+
+
+def test_t087_only_the_moves_of_the_definition_are_allowed(world: World) -> None:
+    image = world.in_build()
+    copy_image(plan_copy(image.digest, world.place("build"), world.place("test")))
+    assert codes(lambda: world.promote(str(image.digest), "prod")) == ["stage-skipped"]
+    assert world.tag("prod", "1.0") is None
+
+
+@pytest.mark.parametrize("stage", ["build", "test"])
+def test_t086_a_deleted_admission_is_missed(world: World, stage: str) -> None:
+    image = world.in_test()
+    link = world.verify("1.0", "test").chain.link(stage)
+    assert link is not None
+    bend(world, DEV).hidden.add(referrer_of(world, "test", image.digest, link.record))
+    assert "predecessor-missing" in codes(lambda: world.promote("1.0", "prod"))
+
+
+def test_t093_a_step_record_replaced_by_another_valid_one_is_refused(world: World) -> None:
+    image = world.in_test()
+    chain = world.verify("1.0", "test").chain.link("build")
+    assert chain is not None
+    named = chain.steps[0]
+    hidden = referrer_of(world, "test", image.digest, named.verified.record)
+    replacement, _ = world.step("build", "unit", "1.0", by="ci-build", reports=[("junit", junit(passed=9))])
+    bundles = store.fetch((world.place("build"),), image.digest).bundles
+    place = world.place("test")
+    subject = place.registry.manifest(place.repository, image.digest).descriptor
+    store.attach(place, subject, [b for b in bundles if b.record == replacement], created=world.now)
+    bend(world, DEV).hidden.add(hidden)
+    assert codes(lambda: world.promote("1.0", "prod")) == ["predecessor-changed"]
+
+
+def test_t095_a_byte_changed_in_a_layer_stops_the_copy_and_moves_no_tag(world: World) -> None:
+    image = world.in_test()
+    place = world.place("test")
+    child = place.registry.manifest(place.repository, image.platforms[0].manifest)
+    layer = child.layers[0]
+    content = bytearray(b"".join(place.registry.blob(place.repository, layer)))
+    content[len(content) // 2] ^= 1
+    bend(world, DEV).altered[layer.digest] = bytes(content)
+    assert codes(lambda: world.promote("1.0", "prod")) == ["digest-mismatch"]
+    assert world.tag("prod", "1.0") is None
+    with pytest.raises(Refusal):
+        world.place("prod").registry.manifest(world.place("prod").repository, image.digest)
+
+
+def test_t096_an_image_from_another_registry_than_the_stage_before_is_refused(world: World) -> None:
+    world.in_test()
+    reference = "source.test:5000/builder/api:1.0"
+    assert codes(lambda: world.promote(reference, "prod")) == ["repository-mismatch"]
+
+
+def test_t097_a_tag_that_somebody_else_set_is_not_overwritten(world: World) -> None:
+    world.in_test()
+    other = world.built(seed="b", tag="b")
+    place = world.place("prod")
+    copy_image(plan_copy(other.digest, source(world), place))
+    manifest = place.registry.manifest(place.repository, other.digest)
+    place.registry.tag(place.repository, "1.0", manifest, expected=None)
+    with pytest.raises(TagMoved) as error:
+        world.promote("1.0", "prod")
+    assert error.value.code == "tag-conflict"
+    assert str(other.digest) in str(error.value)
+    assert world.tag("prod", "1.0") == other.digest
+
+
+def test_t099_a_tag_that_moves_while_the_promotion_runs_is_not_overwritten(world: World) -> None:
+    world.in_test()
+    other = world.built(seed="b", tag="b")
+    place = world.place("prod")
+    copy_image(plan_copy(other.digest, source(world), place))
+    manifest = place.registry.manifest(place.repository, other.digest)
+    bent = bend(world, PROD)
+    bent.before(1, "tag", lambda: bent.inner.tag(place.repository, "1.0", manifest, expected=None))
+    assert codes(lambda: world.promote("1.0", "prod")) == ["tag-conflict"]
+    assert world.tag("prod", "1.0") == other.digest
+
+
+def test_t091_going_back_to_an_earlier_image_needs_a_decision_of_its_own(world: World) -> None:
+    world.in_prod(tag="1.0")
+    newer = world.in_prod(seed="b", tag="2.0")
+    assert codes(lambda: world.promote("1.0", "prod")) == ["rollback-refused"]
+    assert world.tag("prod", "stable") == newer.digest
+
+
+def test_t092_a_definition_that_was_changed_after_signing_is_not_believed(world: World) -> None:
+    world.in_test()
+    world.definition_text = world.definition_text.replace("none-at-or-above: medium", "none-at-or-above: critical")
+    assert codes(lambda: world.promote("1.0", "prod")) == ["pipeline-changed"]
+
+
+def test_t092_records_made_under_another_definition_do_not_count_even_if_it_was_signed(world: World) -> None:
+    world.in_test()
+    world.definition_text = world.definition_text.replace("max-age: 24h", "max-age: 48h")
+    world.sign_definition()
+    assert set(codes(lambda: world.promote("1.0", "prod"))) == {"pipeline-changed"}
+
+
+def test_t098_the_tag_is_the_very_last_thing_written(world: World) -> None:
+    world.in_test()
+    bent = bend(world, PROD)
+    world.promote("1.0", "prod")
+    assert bent.writes[-2:] == ["tag", "tag"]
+    assert "tag" not in bent.writes[:-2]
+
+
+def test_t105_a_plan_writes_nothing_and_decides_as_the_promotion_would(world: World) -> None:
+    image = world.in_test()
+    dev, prod = bend(world, DEV), bend(world, PROD)
+    plan = world.plan("1.0", "prod")
+    assert dev.writes == prod.writes == []
+    assert [move.now_at for move in plan.tags] == [None, None]
+    world.promote("1.0", "prod")
+    assert world.tag("prod", "1.0") == image.digest
+
+
+def test_g10_the_same_promotion_again_writes_nothing_and_names_the_same_record(world: World) -> None:
+    world.in_test()
+    first = world.promote("1.0", "prod")
+    dev, prod = bend(world, DEV), bend(world, PROD)
+    again = world.promote("1.0", "prod")
+    assert again.record == first.record
+    assert dev.writes == prod.writes == []
+
+
+def test_t131_a_run_that_ended_before_the_tag_is_completed_with_the_same_record(world: World) -> None:
+    image = world.in_test()
+    bent = bend(world, PROD)
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    bent.before(1, "tag", killed)
+    with pytest.raises(KeyboardInterrupt):
+        world.promote("1.0", "prod")
+    assert world.tag("prod", "1.0") is None
+    left = world.verify(str(image.digest), "prod").link.record
+    assert world.promote("1.0", "prod").record == left
+    assert world.tag("prod", "stable") == image.digest
+    again = world.verify("1.0", "prod")
+    assert len([one for one in store.fetch((world.place("prod"),), image.digest).bundles if one.record == left]) == 1
+    assert again.link.record == left
+
+
+def test_a_newer_image_interrupted_before_its_tag_is_completed_and_is_no_rollback(world: World) -> None:
+    world.in_prod(tag="1.0")
+    newer = world.in_test(seed="b", tag="2.0")
+    bent = bend(world, PROD)
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    bent.before(2, "tag", killed)
+    with pytest.raises(KeyboardInterrupt):
+        world.promote("2.0", "prod")
+    world.promote("2.0", "prod")
+    assert world.tag("prod", "stable") == newer.digest
+
+
+def test_t082_referrers_arrive_once_however_often_an_image_is_promoted(world: World) -> None:
+    image = world.in_prod()
+    place = world.place("prod")
+    listed = {item.digest for item in place.registry.referrers(place.repository, image.digest)}
+    world.promote("1.0", "prod")
+    assert {item.digest for item in place.registry.referrers(place.repository, image.digest)} == listed
+    before = world.place("test")
+    assert {item.digest for item in before.registry.referrers(before.repository, image.digest)} <= listed
+
+
+def test_t042_a_revoked_image_is_refused_everywhere(world: World) -> None:
+    image = world.in_test()
+    world.trust_text += f"revocations:\n  digests: ['{image.digest}']\n"
+    assert codes(lambda: world.promote("1.0", "prod")) == ["digest-revoked"]
+    assert codes(lambda: world.verify("1.0", "test")) == ["digest-revoked"]
+
+
+def test_t042_records_of_a_revoked_key_without_proven_time_do_not_count(world: World) -> None:
+    world.in_test()
+    world.trust_text += "revocations:\n  signers: {scanner: 2026-11-24T00:00:00Z}\n"
+    assert "key-revoked" in codes(lambda: world.promote("1.0", "prod"))
+
+
+def test_t077_a_registry_that_withholds_everything_can_block_and_not_admit(world: World) -> None:
+    image = world.in_test()
+    place = world.place("test")
+    bent = bend(world, DEV)
+    bent.hidden |= {item.digest for item in place.registry.referrers(place.repository, image.digest)}
+    assert "predecessor-missing" in codes(lambda: world.promote(str(image.digest), "prod"))
+
+
+def test_t061_t080_a_listed_manifest_that_hangs_elsewhere_is_left_aside(world: World) -> None:
+    image = world.in_test()
+    other = world.in_test(seed="b", tag="2.0")
+    place = world.place("test")
+    foreign = place.registry.referrers(place.repository, other.digest)
+    bend(world, DEV).extra.extend(foreign)
+    world.promote("1.0", "prod")
+    assert world.tag("prod", "1.0") == image.digest
+
+
+def test_a_failed_step_is_on_record_and_blocks(world: World) -> None:
+    world.in_build()
+    world.promote("1.0", "test")
+    _, record = world.step("test", "integration", "1.0", by="ci-promote", exit_code=1)
+    assert record.result == "failed"
+    assert codes(lambda: world.promote("1.0", "prod")) == ["step-failed"]
+
+
+def test_a_step_done_again_replaces_the_failure(world: World) -> None:
+    image = world.in_build()
+    world.promote("1.0", "test")
+    failed, _ = world.step("test", "integration", "1.0", by="ci-promote", exit_code=1)
+    _, again = world.step("test", "integration", "1.0", by="ci-promote", exit_code=0)
+    assert again.supersedes == (failed,)
+    world.promote("1.0", "prod")
+    assert world.tag("prod", "1.0") == image.digest
+
+
+def test_a_step_can_not_be_recorded_before_the_image_was_admitted(world: World) -> None:
+    image = world.in_build()
+    copy_image(plan_copy(image.digest, world.place("build"), world.place("test")))
+    step = lambda: world.step("test", "integration", str(image.digest), by="ci-promote", exit_code=0)  # noqa: E731
+    assert codes(step) == ["stage-skipped"]
+
+
+def test_a_step_can_not_be_recorded_by_another_role(world: World) -> None:
+    world.in_build()
+    assert codes(lambda: world.step("build", "scan", "1.0", by="ci-build")) == ["signer-not-for-stage"]
+
+
+def test_a_step_without_its_report_is_refused(world: World) -> None:
+    world.built()
+    world.enter()
+    assert codes(lambda: world.step("build", "unit", "1.0", by="ci-build")) == ["report-missing"]
+
+
+def test_a_vulnerability_blocks_with_its_name_and_moves_nothing(world: World) -> None:
+    made = world.built()
+    world.enter()
+    world.step("build", "unit", "1.0", by="ci-build", reports=[("junit", junit(passed=1))])
+    reports = [
+        ("grype", grype(match("CVE-2026-0001"), about=(platform.manifest,), scanned_at=world.now))
+        for platform in made.platforms
+    ]
+    world.step("build", "scan", "1.0", by="scanner", reports=reports)
+    with pytest.raises(PromotionBlocked) as error:
+        world.promote("1.0", "test")
+    assert [reason.code for reason in error.value.reasons] == ["vulnerability-found"]
+    assert "CVE-2026-0001" in str(error.value)
+    assert world.tag("test", "1.0") is None
+
+
+def test_t090_a_scan_of_yesterday_is_too_old_and_a_new_one_replaces_it(world: World) -> None:
+    made = world.in_build()
+    world.pass_time(hours=25)
+    assert set(codes(lambda: world.promote("1.0", "test"))) == {"evidence-too-old"}
+    world.step("build", "scan", "1.0", by="scanner", reports=world.scans(made))
+    world.promote("1.0", "test")
+    assert world.tag("test", "1.0") == made.digest
+
+
+def test_t108_a_scan_of_another_image_does_not_count(world: World) -> None:
+    world.built()
+    world.enter()
+    other = world.built(seed="b", tag="b")
+    world.step("build", "unit", "1.0", by="ci-build", reports=[("junit", junit(passed=1))])
+    world.step("build", "scan", "1.0", by="scanner", reports=world.scans(other))
+    assert "subject-mismatch" in codes(lambda: world.promote("1.0", "test"))
+
+
+def test_failing_tests_make_a_failed_step(world: World) -> None:
+    world.built()
+    world.enter()
+    _, record = world.step("build", "unit", "1.0", by="ci-build", reports=[("junit", junit(passed=2, failed=1))])
+    assert record.result == "failed"
+
+
+def test_t138_an_audit_that_could_not_read_a_stage_says_so(world: World) -> None:
+    world.in_test()
+    bent = bend(world, PROD)
+
+    def down() -> None:
+        from registries.errors import Unavailable
+
+        raise Unavailable("registry-unavailable", "down", where=PROD)
+
+    tools, pipeline = world.tools(None), world.pipeline
+    found = tools.places.admitted("1.0", "test", pipeline)
+    bent.before(1, "referrers", down)
+    from pipeline import audit
+
+    story = audit.audit(found, pipeline=pipeline, tools=tools, now=world.now)
+    assert [stage.standing for stage in story.stages] == ["admitted", "admitted", "unread"]
+    assert [fault.code for fault in story.faults] == ["audit-incomplete", "registry-unavailable"]
+
+
+def test_an_audit_of_a_whole_chain_has_no_fault_and_tells_every_step(world: World) -> None:
+    world.in_test()
+    story = world.audit("1.0")
+    assert [(stage.stage, stage.standing) for stage in story.stages] == [
+        ("build", "admitted"),
+        ("test", "admitted"),
+        ("prod", "absent"),
+    ]
+    assert [step.result for stage in story.stages for step in stage.steps] == ["passed"] * 3
+    assert story.faults == ()
+
+
+def test_an_audit_of_a_broken_chain_names_the_hole(world: World) -> None:
+    image = world.in_prod()
+    link = world.verify("1.0", "prod").chain.link("test")
+    assert link is not None
+    hidden = referrer_of(world, "prod", image.digest, link.record)
+    bend(world, PROD).hidden.add(hidden)
+    story = world.audit("1.0")
+    assert [stage.standing for stage in story.stages] == ["admitted", "admitted", "broken"]
+    assert "predecessor-missing" in [fault.code for fault in story.faults]

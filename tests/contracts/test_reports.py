@@ -1,0 +1,163 @@
+"""What every report reader promises; a new line in REPORTS is tested before a test is written for it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registries.errors import ContentError
+from registries.limits import REPORT_BYTES
+from stages.report import Findings
+from stages.reports import REPORTS
+
+ASSETS = Path(__file__).parents[1] / "assets" / "reports"
+CODES = {"evidence-malformed", "evidence-empty", "subject-mismatch", "size-limit"}
+
+# What each sample says: of findings how many of each severity, of tests (tests, failures, errors, skipped).
+SAMPLES: dict[str, dict[str, int] | tuple[int, int, int, int]] = {
+    "grype-clean.json": {},
+    "grype-image.json": {"high": 1, "medium": 1, "negligible": 1, "critical": 1},
+    "junit-googletest.xml": (3, 0, 0, 1),
+    "junit-nested.xml": (4, 1, 0, 0),
+    "junit-pytest-failed.xml": (6, 2, 2, 0),
+    "junit-pytest.xml": (5, 0, 0, 1),
+    "junit-surefire.xml": (3, 0, 0, 1),
+    "trivy-clean.json": {},
+    "trivy-image.json": {"high": 1, "low": 1, "critical": 1, "unknown": 1},
+}
+
+FORMATS = st.sampled_from(sorted(REPORTS))
+NAMES = st.sampled_from(sorted(SAMPLES))
+JSON_NAMES = st.sampled_from(sorted(name for name in SAMPLES if name.endswith(".json")))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def reader(name: str) -> Callable[[bytes], object]:
+    return REPORTS[name.partition("-")[0]]
+
+
+def content(name: str) -> bytes:
+    return (ASSETS / name).read_bytes()
+
+
+def reads_or_refuses(read: Callable[[bytes], object], given: bytes) -> None:
+    """Anything but a value or a refusal with one of the readers' codes is a fault."""
+    refusals: list[str] = []
+    try:
+        read(given)
+    except ContentError as error:
+        refusals.append(error.code)
+    assert set(refusals) <= CODES
+
+
+def test_every_format_has_samples_and_every_sample_a_format() -> None:
+    assert {name.partition("-")[0] for name in SAMPLES} == set(REPORTS)
+    assert {path.name for path in ASSETS.glob("*-*.*")} == set(SAMPLES)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_sample_reads_as_noted(name: str) -> None:
+    match reader(name)(content(name)):
+        case Findings() as found:
+            assert Counter(str(finding.severity) for finding in found.findings) == SAMPLES[name]
+            assert found.about
+        case results:
+            counted = tuple(getattr(results, part) for part in ("tests", "failures", "errors", "skipped"))
+            assert counted == SAMPLES[name]
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_the_same_bytes_read_the_same(name: str) -> None:
+    assert reader(name)(content(name)) == reader(name)(content(name))
+
+
+@pytest.mark.parametrize("read", REPORTS.values(), ids=REPORTS)
+@pytest.mark.parametrize("given_bytes", [b"", b" ", b"\n\n"])
+def test_an_empty_file_is_empty(read: Callable[[bytes], object], given_bytes: bytes) -> None:
+    with pytest.raises(ContentError) as error:
+        read(given_bytes)
+    assert error.value.code == "evidence-empty"
+
+
+@pytest.mark.parametrize("read", REPORTS.values(), ids=REPORTS)
+def test_too_many_bytes_are_not_parsed(read: Callable[[bytes], object]) -> None:
+    with pytest.raises(ContentError) as error:
+        read(b"x" * (REPORT_BYTES + 1))
+    assert error.value.code == "size-limit"
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_reader_refuses_the_samples_of_other_formats(name: str) -> None:
+    for other, read in REPORTS.items():
+        if other != name.partition("-")[0]:
+            with pytest.raises(ContentError) as error:
+                read(content(name))
+            assert error.value.code in CODES
+
+
+@given(FORMATS, st.binary(max_size=200))
+def test_any_bytes_raise_nothing_but_a_refusal(name: str, given: bytes) -> None:
+    reads_or_refuses(REPORTS[name], given)
+
+
+@given(FORMATS, JSON)
+def test_any_json_raises_nothing_but_a_refusal(name: str, value: object) -> None:
+    reads_or_refuses(REPORTS[name], json.dumps(value).encode())
+
+
+@given(st.text(st.sampled_from("<>/=\"'&;! abtestcasefailureskipped"), max_size=80))
+def test_anything_like_xml_raises_nothing_but_a_refusal(text: str) -> None:
+    reads_or_refuses(REPORTS["junit"], f"<testsuite><testcase>{text}</testcase></testsuite>".encode())
+    reads_or_refuses(REPORTS["junit"], text.encode())
+
+
+@settings(max_examples=200)
+@given(NAMES, st.data())
+def test_a_flipped_bit_raises_nothing_but_a_refusal(name: str, data: st.DataObject) -> None:
+    changed = bytearray(content(name))
+    changed[data.draw(st.integers(0, len(changed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    reads_or_refuses(reader(name), bytes(changed))
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_report_that_was_cut_is_refused(name: str) -> None:
+    whole = content(name).rstrip()
+    for end in range(0, len(whole), 7):
+        with pytest.raises(ContentError) as error:
+            reader(name)(whole[:end])
+        assert error.value.code in {"evidence-malformed", "evidence-empty"}
+
+
+@settings(max_examples=200)
+@given(JSON_NAMES, JSON, st.data())
+def test_any_member_may_be_anything_and_raises_nothing_but_a_refusal(
+    name: str, value: object, data: st.DataObject
+) -> None:
+    report = json.loads(content(name))
+    parent, key = data.draw(st.sampled_from(list(members(report))))
+    parent[key] = value
+    reads_or_refuses(reader(name), json.dumps(report).encode())
+
+
+@given(JSON_NAMES, JSON)
+def test_a_member_that_nobody_knows_changes_nothing(name: str, value: object) -> None:
+    report = json.loads(content(name))
+    with_more = report | {"NobodyKnows": value}
+    assert reader(name)(json.dumps(with_more).encode()) == reader(name)(json.dumps(report).encode())
+
+
+def members(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a JSON document, as its parent and its key."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, child in pairs for place in ((value, key), *members(child))]

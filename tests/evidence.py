@@ -1,0 +1,183 @@
+"""Evidence for gates, made in memory: an image, the stages it went through, and the reports of their steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attestations.chain import Chain, Link, StepProof
+from attestations.identity import KeyIdentity
+from attestations.records.admission import ADMISSION, Admission, AdmissionKind, Copied, PipelineReference
+from attestations.records.step import STEP, StepRecord, StepResult
+from attestations.statement import Statement
+from attestations.verify import Claim, Verified
+from registries.digest import Digest
+from stages.evidence import Evidence, Platform, Report
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+SUBJECT = Digest.of(b"the index")
+AMD64 = Platform(name="linux/amd64", manifest=Digest.of(b"amd64 manifest"), config=Digest.of(b"amd64 config"))
+ARM64 = Platform(name="linux/arm64", manifest=Digest.of(b"arm64 manifest"), config=Digest.of(b"arm64 config"))
+STRANGER = Digest.of(b"another image")
+
+
+def evidence(
+    *reports: Report,
+    platforms: tuple[Platform, ...] = (AMD64,),
+    stages: tuple[str, ...] = ("build", "test"),
+    now: datetime = NOW,
+) -> Evidence:
+    """What the gates of the next stage see: an image that was admitted to `stages`, with these reports."""
+    return Evidence(
+        subject=SUBJECT,
+        platforms=platforms,
+        chain=Chain(subject=SUBJECT, links=tuple(_link(stage, reports) for stage in stages)),
+        reports=reports,
+        statements=(),
+        rejected=(),
+        now=now,
+    )
+
+
+def report(
+    report_format: str,
+    content: bytes,
+    *,
+    signer: str = "scanner",
+    stage: str = "test",
+    step: str = "scan",
+    finished_at: datetime = NOW - HOUR,
+) -> Report:
+    """A report as a step of the chain recorded it."""
+    return Report(
+        format=report_format,
+        content=content,
+        digest=Digest.of(content),
+        record=Digest.of(f"{stage} {step} {signer} {finished_at}".encode()),
+        signer=identity(signer),
+        stage=stage,
+        step=step,
+        finished_at=finished_at,
+    )
+
+
+def identity(name: str) -> KeyIdentity:
+    """A signer of this name."""
+    return KeyIdentity(name=name, public_key=name.encode())
+
+
+def trivy(
+    *findings: dict[str, Any],
+    about: Sequence[Digest] = (AMD64.manifest,),
+    scanned_at: datetime | None = None,
+    data_date: datetime | None = None,
+) -> bytes:
+    """A Trivy report."""
+    value: dict[str, Any] = {
+        "SchemaVersion": 2,
+        "ArtifactName": "shop/api",
+        "ArtifactType": "container_image",
+        "Metadata": {"RepoDigests": [f"shop/api@{digest}" for digest in about]},
+        "Results": [{"Target": "shop/api", "Class": "os-pkgs", "Vulnerabilities": list(findings)}],
+    }
+    if scanned_at is not None:
+        value["CreatedAt"] = scanned_at.isoformat()
+    if data_date is not None:
+        value["Trivy"] = {"Version": "1.0", "VulnerabilityDB": {"UpdatedAt": data_date.isoformat()}}
+    return json.dumps(value).encode()
+
+
+def flaw(id: str, severity: str = "HIGH", package: str = "libssl3", version: str = "3.0.15") -> dict[str, Any]:  # noqa: A002
+    """A finding in a Trivy report."""
+    return {"VulnerabilityID": id, "Severity": severity, "PkgName": package, "InstalledVersion": version}
+
+
+def grype(
+    *matches: dict[str, Any],
+    about: Sequence[Digest] = (AMD64.manifest,),
+    scanned_at: datetime | None = None,
+    data_date: datetime | None = NOW - HOUR,
+) -> bytes:
+    """A Grype report."""
+    descriptor: dict[str, Any] = {"name": "grype", "version": "1.0"}
+    if scanned_at is not None:
+        descriptor["timestamp"] = scanned_at.isoformat()
+    if data_date is not None:
+        descriptor["db"] = {"status": {"built": data_date.isoformat()}}
+    target = {"userInput": "shop/api", "repoDigests": [f"shop/api@{digest}" for digest in about]}
+    value = {"matches": list(matches), "source": {"type": "image", "target": target}, "descriptor": descriptor}
+    return json.dumps(value).encode()
+
+
+def match(
+    id: str,  # noqa: A002
+    severity: str = "High",
+    package: str = "libssl3",
+    *,
+    version: str = "3.0.15",
+    also: Sequence[str] = (),
+    fixed_in: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A finding in a Grype report."""
+    return {
+        "vulnerability": {"id": id, "severity": severity, "fix": {"versions": list(fixed_in)}},
+        "relatedVulnerabilities": [{"id": name} for name in also],
+        "artifact": {"name": package, "version": version},
+    }
+
+
+def junit(passed: int = 1, failed: int = 0, skipped: int = 0, errors: int = 0) -> bytes:
+    """A JUnit report of one suite."""
+    cases = [f'<testcase name="passes-{number}"/>' for number in range(passed)]
+    cases += [f'<testcase name="fails-{number}"><failure/></testcase>' for number in range(failed)]
+    cases += [f'<testcase name="breaks-{number}"><error/></testcase>' for number in range(errors)]
+    cases += [f'<testcase name="skips-{number}"><skipped/></testcase>' for number in range(skipped)]
+    claims = f'tests="{len(cases)}" failures="{failed}" errors="{errors}" skipped="{skipped}"'
+    return f'<testsuite name="shop" {claims}>{"".join(cases)}</testsuite>'.encode()
+
+
+_PIPELINE = PipelineReference(name="shop", definition=Digest.of(b"definition"), version=1)
+
+
+def _link(stage: str, reports: Sequence[Report]) -> Link:
+    admission = Admission(
+        pipeline=_PIPELINE,
+        stage=stage,
+        kind=AdmissionKind.PROMOTION,
+        predecessors=(),
+        gates=(),
+        approvals=(),
+        source="registry.example/dev/shop",
+        destination=f"registry.example/{stage}/shop",
+        copied=Copied(manifests=1, blobs=2, bytes=3, mounted=0),
+        decided_at=NOW - 2 * HOUR,
+        by=(),
+        tool=(),
+    )
+    verified = _verified(ADMISSION, f"admission to {stage}", admission)
+    here = {made.step: made for made in reports if made.stage == stage}
+    steps = tuple(_proof(stage, made, verified.record) for made in here.values())
+    return Link(stage=stage, verified=verified, admission=admission, steps=steps)
+
+
+def _proof(stage: str, made: Report, admission: Digest) -> StepProof:
+    step = StepRecord(
+        pipeline=_PIPELINE,
+        stage=stage,
+        step=made.step,
+        admission=admission,
+        spec=Digest.of(made.step.encode()),
+        result=StepResult.PASSED,
+        started_at=made.finished_at,
+        finished_at=made.finished_at,
+    )
+    return StepProof(verified=_verified(STEP, f"{stage} {made.step}", step), step=step)
+
+
+def _verified(predicate_type: str, name: str, claim: Claim) -> Verified:
+    statement = Statement.about(SUBJECT, predicate_type=predicate_type, predicate={})
+    return Verified(statement=statement, signer=identity("ci"), record=Digest.of(name.encode()), claim=claim)

@@ -1,0 +1,173 @@
+"""Programs that others wrote: found where `make peers` put them, started on loopback, ended by process id.
+
+A missing one skips the test with its reason; where SAMEBITS_REQUIRE is `all` or lists its name, the test fails instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_PEERS = Path(__file__).resolve().parents[1] / ".cache" / "peers"
+_DEBIAN = _PEERS / "debian"
+_PATH = os.pathsep.join(
+    [str(_PEERS / "bin"), str(_DEBIAN / "usr/bin"), str(_DEBIAN / "usr/sbin"), os.environ.get("PATH", "")]
+)
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+
+_REGISTRY_LISTENS = re.compile(r"listening on ([0-9.:]+)")
+_GGCR_LISTENS = re.compile(r"^([0-9.:]+)\n")
+_ENGINE_LISTENS = re.compile(r"API listen on ([^\s\"]+)")
+_REGISTRY_CONFIG = """\
+version: 0.1
+log: {{level: info, accesslog: {{disabled: true}}}}
+storage:
+  filesystem: {{rootdirectory: "{storage}"}}
+  delete: {{enabled: true}}
+http: {{addr: "127.0.0.1:0"}}
+"""
+
+
+def find(name: str) -> Path:
+    """Where this program is. Not there: the test skips, or fails where it is required."""
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        _missing(name, f"{name} is not on this machine; `make peers` gets it")
+    return Path(found)
+
+
+def run(name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0) -> str:
+    """Run a peer to its end and return its stdout; a failure shows what it said."""
+    done = attempt(name, *arguments, env=env, seconds=seconds)
+    assert done.returncode == 0, f"{name} {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def attempt(
+    name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a peer to its end, whatever its exit code."""
+    program = find(name)
+    with _folder() as home:
+        return subprocess.run(
+            [program, *arguments],
+            env={**_environment(home), **(env or {})},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+
+@contextlib.contextmanager
+def docker_registry() -> Iterator[str]:
+    """Debian's docker-registry, without the referrers API and with deletion; yields host:port."""
+    with _folder() as folder:
+        config = folder / "config.yml"
+        config.write_text(_REGISTRY_CONFIG.format(storage=folder / "storage"))
+        with _running("docker-registry", "serve", str(config), folder=folder) as peer:
+            yield peer.awaited(_REGISTRY_LISTENS)
+
+
+@contextlib.contextmanager
+def ggcr_registry() -> Iterator[str]:
+    """go-containerregistry's registry, in memory, with its referrers API on; yields host:port."""
+    with _folder() as folder, _running("ggcr-registry", "127.0.0.1:0", folder=folder) as peer:
+        yield peer.awaited(_GGCR_LISTENS)
+
+
+@contextlib.contextmanager
+def dockerd() -> Iterator[Path]:
+    """A Docker engine of its own, without network; yields its socket. Needs root."""
+    find("dockerd")
+    if os.geteuid() != 0:
+        _missing("dockerd", "dockerd needs root")
+    with _folder() as folder:
+        socket = folder / "engine.sock"
+        places = ("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid")
+        options = ("--iptables=false", "--bridge=none", "--host", f"unix://{socket}")
+        with _running("dockerd", *places, *options, folder=folder) as peer:
+            peer.awaited(_ENGINE_LISTENS)
+            yield socket
+
+
+@dataclass(frozen=True)
+class _Peer:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def awaited(self, line: re.Pattern[str]) -> str:
+        """What this pattern captures in the program's output, as soon as it is there."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            ended = self.process.poll()
+            said = self.log.read_text(errors="replace")
+            if (found := line.search(said)) is not None:
+                return found[1]
+            assert ended is None, f"{self.name} exited {ended} instead of starting:\n{said}"
+            assert time.monotonic() < deadline, f"{self.name} was not ready after {_READY_SECONDS:.0f} s:\n{said}"
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def _running(name: str, *arguments: str, folder: Path) -> Iterator[_Peer]:
+    """A program in a process group of its own for as long as the block runs."""
+    log = folder / "log"
+    command = [str(find(name)), *arguments]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=_environment(folder), cwd=folder, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield _Peer(name, process, log)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """By its id and that of its group: first asked, then, when it does not listen, killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_STOP_SECONDS)
+            return
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="samebits-peer-") as folder:
+        yield Path(folder)
+
+
+def _missing(name: str, reason: str) -> NoReturn:
+    required = os.environ.get("SAMEBITS_REQUIRE", "").replace(",", " ").split()
+    if "all" in required or name in required:
+        pytest.fail(f"{reason} (SAMEBITS_REQUIRE demands it)")
+    pytest.skip(reason)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """No credentials and settings of whoever runs the tests, and the libraries that came with the Debian packages."""
+    return {
+        "PATH": _PATH,
+        "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in _DEBIAN.glob("**/lib/*-linux-gnu")),
+        "HOME": str(home),
+        "DOCKER_CONFIG": str(home),
+        "NO_PROXY": "127.0.0.1",
+    }

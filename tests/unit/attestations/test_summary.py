@@ -1,0 +1,52 @@
+"""The SLSA verification summary: every field that its specification requires, and only what was really verified."""
+
+from __future__ import annotations
+
+import json
+
+from attestations.bundle import BUNDLE_TYPE
+from attestations.statement import Statement
+from attestations.summary import stage_level, summary_statement
+from registries.digest import Digest
+from tests.unit.attestations.samples import IMAGE, NOW, OTHER, PIPELINE
+
+RECORD = Digest.of(b"the admission record")
+
+
+def summary(*children: Digest) -> Statement:
+    return summary_statement(
+        IMAGE,
+        children,
+        stage="prod-eu",
+        destination="registry.acme.example/prod/shop/api",
+        pipeline=PIPELINE,
+        inputs=(RECORD,),
+        decided_at=NOW,
+        version="0.1.0",
+    )
+
+
+def test_a_summary_says_what_slsa_asks_for() -> None:
+    made = summary()
+    assert made.predicate_type == "https://slsa.dev/verification_summary/v1"
+    assert made.predicate == {
+        "verifier": {"id": "https://samebits.dev/verifier/v1", "version": {"samebits": "0.1.0"}},
+        "timeVerified": "2026-11-23T22:40:30Z",
+        "resourceUri": "oci://registry.acme.example/prod/shop/api",
+        "policy": {"uri": "https://samebits.dev/pipeline/shop-api/v7", "digest": {"sha256": PIPELINE.definition.hex}},
+        "inputAttestations": [{"digest": {"sha256": RECORD.hex}, "mediaType": BUNDLE_TYPE}],
+        "verificationResult": "PASSED",
+        "verifiedLevels": ["SAMEBITS_STAGE_PROD_EU"],
+        "slsaVersion": "1.2",
+    }
+
+
+def test_an_index_is_summarised_with_its_children() -> None:
+    assert json.loads(summary(OTHER).content)["subject"] == [
+        {"digest": {"sha256": IMAGE.hex}},
+        {"digest": {"sha256": OTHER.hex}},
+    ]
+
+
+def test_no_stage_name_claims_a_level_of_slsa() -> None:
+    assert stage_level("SLSA_BUILD_LEVEL_3") == "SAMEBITS_STAGE_SLSA_BUILD_LEVEL_3"
