@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Final
 
 from attestations import store
@@ -21,7 +22,7 @@ from registries.digest import Digest
 from registries.errors import Refusal, UsageError
 from stages.report import Findings, TestResults, by_severity
 from stages.reports import REPORTS
-from stages.stage import Step
+from stages.stage import Stage, Step
 
 JUNIT: Final = "junit"
 
@@ -51,7 +52,7 @@ class Done:
 
 def intend(image: Image, stage: str, step: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Intended:
     """Check everything that can be checked before the step runs. Writes nothing."""
-    defined = pipeline.step(stage, step)
+    defined = _defined(pipeline.stage(stage), step)
     _may_sign(tools.signer, defined, stage)
     places = tools.places.stage(pipeline, stage)[:1]
     records = gather(image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now).records
@@ -107,6 +108,16 @@ def _attach(
         if reports:
             store.attach_report(place, subject, reports, created=now, sleep=tools.sleep)
         store.attach(place, subject, (bundle,), created=now, sleep=tools.sleep)
+
+
+def _defined(stage: Stage, name: str) -> Step:
+    found = next((step for step in stage.steps if step.name == name), None)
+    if found is None:
+        known = [step.name for step in stage.steps]
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise UsageError("step-unknown", f"{stage.name} has no step {name!r}; it has {', '.join(known) or 'none'}", hint=hint)
+    return found
 
 
 def _may_sign(signer: Signer | None, step: Step, stage: str) -> None:

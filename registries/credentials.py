@@ -30,6 +30,7 @@ HELPER_BYTES: Final = 64 * KIB
 _FILE_BYTES: Final = 1 * MIB
 _HELPER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NO_USER: Final = "<token>"
+_HIGHEST_PORT: Final = 65535
 _PORTS: Final = {"http": 80, "https": 443}
 
 # ASCII only and no `@`, backslash, quote or fragment: nothing that two URL parsers could read differently.
@@ -64,7 +65,7 @@ class Origin:
     def of(cls, url: str) -> Origin:
         """Of an absolute http or https URL without user name or fragment; others raise `answer-unexpected`."""
         match = _URL.fullmatch(url)
-        if match is None:
+        if match is None or int(match["port"] or 0) > _HIGHEST_PORT:
             raise ContentError("answer-unexpected", "a registry named an address that is no plain http or https URL")
         scheme = match["scheme"].lower()
         return cls(scheme, match["host"].lower(), int(match["port"] or _PORTS[scheme]))
@@ -205,7 +206,7 @@ class Credentials:
             raise self._malformed(error.reasons[0].message) from error
 
     def _table(self, document: Mapping[str, Any], key: str) -> dict[str, Any]:
-        table = document.get(key) or {}
+        table = {} if document.get(key) is None else document[key]
         if not isinstance(table, dict):
             raise self._malformed(f"`{key}` is not an object")
         return table

@@ -43,7 +43,7 @@ class Descriptor:
             size=size,
             artifact_type=optional_text(value, "artifactType", where),
             platform=_platform(value.get("platform"), where),
-            annotations=annotations(value, where),
+            annotations=read_annotations(value, where),
             urls=tuple(urls),
         )
 
@@ -79,7 +79,7 @@ def optional_text(value: Mapping[str, Any], key: str, where: str) -> str | None:
     return text(value, key, where) if value.get(key, "") != "" else None
 
 
-def annotations(value: Mapping[str, Any], where: str) -> dict[str, str]:
+def read_annotations(value: Mapping[str, Any], where: str) -> dict[str, str]:
     """The annotations of a descriptor or manifest: a map from string to string."""
     found = value.get("annotations") or {}
     if not isinstance(found, dict) or not all(isinstance(item, str) for item in found.values()):

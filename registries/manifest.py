@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from registries.descriptor import Descriptor, annotations, malformed, optional_text
+from registries.descriptor import Descriptor, malformed, optional_text, read_annotations
 from registries.digest import Digest
 from registries.errors import ContentError
 from registries.limits import LAYERS_PER_MANIFEST, MANIFEST_BYTES, MANIFESTS_PER_IMAGE
@@ -64,13 +64,10 @@ class Manifest:
             raise ContentError(
                 "media-type-confusion", f"announced as {media_type}, but the document says {found}", where=where
             )
-        subject = value.get("subject")
-        if found in IMAGE_TYPES:
-            config, layers, children = *_image(value, where), ()
-        elif found in INDEX_TYPES:
-            config, layers, children = None, (), _index(value, where)
-        else:
+        if found not in IMAGE_TYPES | INDEX_TYPES:
             raise ContentError("manifest-unsupported", f"no image manifest or index, but {found}", where=where)
+        subject = value.get("subject")
+        config, layers = _image(value, where) if found in IMAGE_TYPES else (None, ())
         return cls(
             content=content,
             digest=Digest.of(content, algorithm),
@@ -78,9 +75,9 @@ class Manifest:
             artifact_type=optional_text(value, "artifactType", where),
             config=config,
             layers=layers,
-            children=children,
+            children=_index(value, where) if found in INDEX_TYPES else (),
             subject=None if subject is None else Descriptor.read(subject, where=f"{where} subject".strip()),
-            annotations=annotations(value, where),
+            annotations=read_annotations(value, where),
         )
 
     @property

@@ -214,7 +214,8 @@ class _Embedded:
         content = await _limited(request)
         manifest = _manifest(content, request.headers.get("Content-Type", ""), reference)
         await run_in_threadpool(self._keep, request, manifest, reference)
-        return _created(request, "manifests", manifest.digest, manifest.subject and manifest.subject.digest)
+        subject = None if manifest.subject is None else manifest.subject.digest
+        return _created(request, "manifests", manifest.digest, subject)
 
     def delete_manifest(self, request: Request) -> Response:
         """Remove a tag, or a manifest with all its tags."""
@@ -449,7 +450,8 @@ def _meets(headers: Mapping[str, str], current: Digest | None) -> bool:
 
 def _page(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """As many entries, but at least one, as an index of the size of a manifest can hold."""
-    size, page = 0, []
+    page: list[dict[str, Any]] = []
+    size = 0
     for entry in entries:
         size += len(dumps(entry)) + 1
         if page and size > _LIST_BYTES:

@@ -73,7 +73,7 @@ else
 fi
 
 if command -v go >/dev/null; then
-    registry=$root/tests/peers/ggcr-registry
+    registry=$root/tests/ggcr-registry
     once crane v0.22.1 go_install github.com/google/go-containerregistry/cmd/crane@v0.22.1
     once oras v1.3.6 go_install oras.land/oras/cmd/oras@v1.3.6
     once ggcr-registry "v0.22.1-$(cat "$registry"/{main.go,go.mod,go.sum} | sha256sum | cut -c1-12)" go_build "$registry"

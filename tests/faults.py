@@ -1,4 +1,4 @@
-"""A small OCI registry on loopback that answers correctly until a rule tells it to misbehave, and remembers what it was asked.
+"""A small OCI registry on loopback: correct until a rule tells it to misbehave, and it remembers what it was asked.
 
     with FaultRegistry(referrers_api=False) as registry:
         registry.rule("GET", "/manifests/", status(503), nth=range(1, 3))     # the first two, then correctly
@@ -32,7 +32,7 @@ LONGEST_MANIFEST = 4 * 1024 * 1024
 
 @dataclass(kw_only=True)
 class Seen:
-    """One request as it arrived; `path` includes the query, header names are in lower case, `size` is that of the body."""
+    """One request as it arrived; `path` includes the query, header names are in lower case."""
 
     method: str
     path: str
@@ -51,7 +51,7 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Reply:
-    """What goes out. `cut`: close after so many bytes of the body, -1 before anything; `pace`: seconds before each byte."""
+    """What goes out. `cut`: reset after so many bytes of the body, -1: before anything; `pace`: seconds per byte."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -66,7 +66,11 @@ Action = Callable[[Seen, Answer], Reply]
 
 def status(code: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Action:
     """Answer this, whatever was asked."""
-    return lambda seen, answer: Reply(status=code, headers=dict(headers or {}), body=body)
+
+    def act(seen: Seen, answer: Answer) -> Reply:
+        return Reply(status=code, headers=dict(headers or {}), body=body)
+
+    return act
 
 
 def redirect(url: str, code: int = 307) -> Action:
@@ -78,7 +82,7 @@ def challenge(header: str) -> Action:
 
 
 def header(name: str, value: str | None) -> Action:
-    """Answer correctly, but with this header: lying digests, types, foreign upload locations, encodings. None: without."""
+    """Answer correctly, but with this header: lying digests, foreign upload locations, encodings. None: without."""
 
     def act(seen: Seen, answer: Answer) -> Reply:
         reply = answer()
@@ -102,7 +106,7 @@ def body(change: Callable[[bytes], bytes]) -> Action:
 
 
 def cut(after: int = -1) -> Action:
-    """Answer correctly up to so many bytes of the body, then cut the connection. -1: before the first byte of the answer."""
+    """Do what was asked, but cut the connection after so many bytes of the body; -1: before the answer."""
 
     def act(seen: Seen, answer: Answer) -> Reply:
         reply = answer()
@@ -221,7 +225,7 @@ class FaultRegistry:
             raise self.errors[0]
 
     def rule(self, method: str, path: str, action: Action, *, nth: int | Container[int] | None = None) -> None:
-        """Let `action` answer the n-th matching requests, counted from 1 (None: all). The first rule that applies wins."""
+        """Let `action` answer the n-th matching requests, from 1 (None: all). The first rule that applies wins."""
         times = (nth,) if isinstance(nth, int) else nth
         with self._lock:
             self._rules.append(_Rule(re.compile(method), re.compile(path), action, times))
@@ -471,9 +475,9 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: Any
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: object) -> None:
         """Tests read `requests` instead."""
 
     def _serve(self) -> None:

@@ -58,6 +58,7 @@ stages:
     after: [test]
     registry: prod.test:5000/prod
     admit: [ci-promote]
+    gates: {}
     tags: ["{source_tag}", stable]
 """
 
@@ -148,9 +149,9 @@ class World:
 
     # what people do
 
-    def built(self, seed: str = "a", tag: str = "1.0", platforms: Sequence[str] = ("linux/amd64", "linux/arm64")) -> Image:
+    def built(self, seed: str = "a", tag: str = "1.0") -> Image:
         """An image at the builder's registry, under a tag."""
-        made = image(platforms=tuple(platforms), seed=seed)
+        made = image(seed=seed)
         source = Location(self.registries["source.test:5000"], "builder/api")
         made.push(source)
         source.registry.tag(source.repository, tag, made.manifest, expected=promotions.tag_now(source, tag))

@@ -36,11 +36,18 @@ SAMPLES: dict[str, dict[str, int] | tuple[int, int, int, int]] = {
 FORMATS = st.sampled_from(sorted(REPORTS))
 NAMES = st.sampled_from(sorted(SAMPLES))
 JSON_NAMES = st.sampled_from(sorted(name for name in SAMPLES if name.endswith(".json")))
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
+
+
+def documents(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | numbers | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+        max_leaves=6,
+    )
+
+
+PLAIN_JSON = documents(st.integers(-(2**53), 2**53))
+ODD_JSON = documents(st.integers() | st.floats())
 
 
 def reader(name: str) -> Callable[[bytes], object]:
@@ -106,23 +113,26 @@ def test_a_reader_refuses_the_samples_of_other_formats(name: str) -> None:
             assert error.value.code in CODES
 
 
+@settings(deadline=None)
 @given(FORMATS, st.binary(max_size=200))
 def test_any_bytes_raise_nothing_but_a_refusal(name: str, given: bytes) -> None:
     reads_or_refuses(REPORTS[name], given)
 
 
-@given(FORMATS, JSON)
+@settings(deadline=None)
+@given(FORMATS, ODD_JSON)
 def test_any_json_raises_nothing_but_a_refusal(name: str, value: object) -> None:
     reads_or_refuses(REPORTS[name], json.dumps(value).encode())
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("<>/=\"'&;! abtestcasefailureskipped"), max_size=80))
 def test_anything_like_xml_raises_nothing_but_a_refusal(text: str) -> None:
     reads_or_refuses(REPORTS["junit"], f"<testsuite><testcase>{text}</testcase></testsuite>".encode())
     reads_or_refuses(REPORTS["junit"], text.encode())
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(NAMES, st.data())
 def test_a_flipped_bit_raises_nothing_but_a_refusal(name: str, data: st.DataObject) -> None:
     changed = bytearray(content(name))
@@ -139,8 +149,8 @@ def test_a_report_that_was_cut_is_refused(name: str) -> None:
         assert error.value.code in {"evidence-malformed", "evidence-empty"}
 
 
-@settings(max_examples=200)
-@given(JSON_NAMES, JSON, st.data())
+@settings(max_examples=100, deadline=None)
+@given(JSON_NAMES, ODD_JSON, st.data())
 def test_any_member_may_be_anything_and_raises_nothing_but_a_refusal(
     name: str, value: object, data: st.DataObject
 ) -> None:
@@ -150,7 +160,8 @@ def test_any_member_may_be_anything_and_raises_nothing_but_a_refusal(
     reads_or_refuses(reader(name), json.dumps(report).encode())
 
 
-@given(JSON_NAMES, JSON)
+@settings(deadline=None)
+@given(JSON_NAMES, PLAIN_JSON)
 def test_a_member_that_nobody_knows_changes_nothing(name: str, value: object) -> None:
     report = json.loads(content(name))
     with_more = report | {"NobodyKnows": value}

@@ -63,7 +63,7 @@ def reports(draw: st.DrawFn) -> Report:
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(reports(), max_size=5), st.randoms(use_true_random=False))
 def test_a_verdict_does_not_depend_on_the_order_in_which_reports_arrive(given: list[Report], random: Any) -> None:
     shuffled = random.sample(given, len(given))
@@ -71,7 +71,7 @@ def test_a_verdict_does_not_depend_on_the_order_in_which_reports_arrive(given: l
         assert gate.judge(evidence(*given, platforms=BOTH)) == gate.judge(evidence(*shuffled, platforms=BOTH))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(reports(), max_size=4), reports())
 def test_a_report_by_a_stranger_or_about_another_image_never_turns_a_no_into_a_yes(
     given: list[Report], more: Report
@@ -81,7 +81,7 @@ def test_a_report_by_a_stranger_or_about_another_image_never_turns_a_no_into_a_y
         assert GATE.judge(evidence(*given, *foreign)).outcome is not Outcome.PASSED
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(matches, max_size=5), st.lists(flaws, max_size=5), matches)
 def test_a_finding_more_never_turns_a_no_into_a_yes(
     found: list[dict[str, Any]], others: list[dict[str, Any]], more: dict[str, Any]
@@ -92,7 +92,7 @@ def test_a_finding_more_never_turns_a_no_into_a_yes(
     assert fewer.outcome is Outcome.PASSED or greater.outcome is Outcome.BLOCKED
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(matches, max_size=5), st.lists(flaws, max_size=5), st.sampled_from(list(Severity)[1:]))
 def test_an_image_passes_only_when_no_tool_has_a_finding_at_or_above_the_severity(
     found: list[dict[str, Any]], others: list[dict[str, Any]], threshold: Severity
@@ -104,7 +104,7 @@ def test_an_image_passes_only_when_no_tool_has_a_finding_at_or_above_the_severit
     assert (verdict.outcome is Outcome.BLOCKED) == bad
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(matches, max_size=6))
 def test_merging_findings_keeps_every_name_and_every_package(found: list[dict[str, Any]]) -> None:
     gate = Vulnerabilities(none_at_or_above=Severity.NEGLIGIBLE, max_age=DAY)
@@ -115,7 +115,7 @@ def test_merging_findings_keeps_every_name_and_every_package(found: list[dict[st
     assert len(reasons) <= len(found)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=4))
 def test_tests_pass_only_when_some_ran_and_none_failed(runs: list[tuple[int, int, int]]) -> None:
     runs = [(passed, failed, skipped) for passed, failed, skipped in runs if passed + failed + skipped]

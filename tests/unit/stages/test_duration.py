@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registries.errors import UsageError
@@ -34,6 +34,7 @@ def test_anything_else_is_no_duration(text: str) -> None:
     assert error.value.code == "definition-invalid"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 99999), st.sampled_from("smhdw"))
 def test_a_duration_is_shown_as_it_was_written(count: int, unit: str) -> None:
     assert str(Duration.parse(f"{count}{unit}")) == f"{count}{unit}"

@@ -1,0 +1,86 @@
+"""Every code that can be printed has exactly one row, with an exit code that is right and words that help."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.reasons import REASONS, exit_code, reference
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("pipeline", "stages", "attestations", "registries")
+CODE = re.compile(r"[a-z]+(?:-[a-z]+)+")
+
+# All codes of the threat catalogue. They are part of the interface: none is ever renamed or dropped.
+THREATS = """
+    address-not-allowed admission-malformed admission-timeout algorithm-not-allowed approval-mismatch approval-stale
+    attestation-missing attestation-not-visible attestation-too-old audit-incomplete break-glass-expired
+    certificate-expired chain-branched chain-untrusted checkpoint-invalid clock-skew config-not-named
+    content-encoding-refused control-characters credentials-missing cross-origin-credentials cross-origin-upload
+    deadline-exceeded destination-altered destination-incomplete digest-changed digest-malformed digest-mismatch
+    duplicate-request evidence-empty evidence-malformed evidence-too-old field-unknown foreign-layer-refused gate-error
+    identity-mismatch internal-error issuer-mismatch json-ambiguous key-material-mismatch key-not-valid-at-time
+    key-revoked limit-exceeded local-storage-failed log-entry-invalid log-entry-mismatch manifest-unsupported
+    media-type-confusion name-unsafe oidc-flow-invalid payload-encoding payload-malformed payload-type-mismatch
+    pipeline-changed pipeline-mismatch policy-key-unknown policy-too-wide predecessor-changed predecessor-missing
+    predicate-incomplete predicate-type-mismatch promotion-incomplete provenance-mismatch reference-malformed
+    referrer-descriptor-mismatch referrer-subject-mismatch referrers-incomplete registry-not-allowed
+    registry-unavailable repository-mismatch request-expired request-malformed request-unanswered request-untrusted
+    rollback-refused run-interrupted run-mismatch scanner-failed secret-in-output self-approval signature-count
+    signature-invalid signer-not-for-stage size-limit size-mismatch stage-skipped statement-version subject-count
+    subject-mismatch subject-name-mismatch tag-conflict tag-not-allowed threshold-not-met time-unproven
+    timestamp-untrusted tls-downgrade tls-invalid token-realm-refused token-scope-too-wide too-many-referrers
+    trust-root-mismatch verdict-stale vex-untrusted waiver-invalid write-in-dry-run
+""".split()
+
+
+def sources() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text()) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+
+
+def families(trees: dict[Path, ast.Module]) -> set[str]:
+    """`Reason`, `Refusal` and every class below it, whatever module it is in."""
+    found = {"Reason", "Refusal"}
+    classes = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    while more := {c.name for c in classes if {getattr(b, "id", "") for b in c.bases} & found} - found:
+        found |= more
+    return found
+
+
+def words(node: ast.expr | None) -> Iterator[str]:
+    """The texts that an expression can be: itself, or either side of a condition."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp():
+            yield from (*words(node.body), *words(node.orelse))
+        case _:
+            pass
+
+
+def raised() -> dict[str, str]:
+    """Code -> where, for every code that a refusal or reason is built with."""
+    trees = sources()
+    names = families(trees)
+    found: dict[str, str] = {}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            codes: list[str] = []
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in names and node.args:
+                    codes += words(node.args[0])
+                case ast.keyword(arg="code" | "malformed"):
+                    codes += words(node.value)
+                case ast.Assign(targets=[ast.Name(id="code")]):
+                    codes += words(node.value)
+                case ast.arguments():
+                    defaults = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+                    codes += [word for argument, value in defaults if argument.arg == "code" for word in words(value)]
+                case _:
+                    pass
+            found.update({code: f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}" for code in codes if code})
+    return found
