@@ -93,9 +93,7 @@ def open_places(named: Named, around: Surroundings, *, read_only: bool) -> Place
     def registry(host: str) -> Registry:
         from registries.kinds.http import http_registry
 
-        return http_registry(
-            host, environment=around.environment, home=around.home, plain_http=plain, read_only=read_only
-        )
+        return http_registry(host, environment=around.environment, plain_http=plain, read_only=read_only)
 
     return Places(open_registry=registry, open_source=lambda text: open_source(text, around))
 

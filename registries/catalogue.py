@@ -96,12 +96,14 @@ def tag_of(entry: Entry) -> str | None:
     return tag if isinstance(tag, str) and tag else None
 
 
-def tagged(entries: Sequence[Entry], manifest: Manifest, tag: str | None) -> list[Entry]:
-    """The entries with this manifest among them, under this tag alone if one is given."""
-    pointer = {"mediaType": manifest.media_type, "digest": str(manifest.digest), "size": len(manifest.content)}
-    if tag is None:
-        return [*entries, pointer]
-    return [*untagged(entries, tag), {**pointer, "annotations": {REF_NAME: tag}}]
+def plain(descriptor: Descriptor) -> Entry:
+    """An entry without a name. Annotations are left out: one of them could be a name that nobody gave."""
+    return {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}
+
+
+def tagged(entries: Sequence[Entry], descriptor: Descriptor, tag: str) -> list[Entry]:
+    """The entries with this tag on this manifest and on no other."""
+    return [*untagged(entries, tag), {**plain(descriptor), "annotations": {REF_NAME: tag}}]
 
 
 def untagged(entries: Sequence[Entry], tag: str) -> list[Entry]:

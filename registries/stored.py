@@ -83,12 +83,8 @@ class StoredImages(ABC):
 
     def manifest(self, repository: str, digest: Digest) -> Manifest:
         """A manifest that index.json reaches: bytes that only look like one are a blob."""
-        where = self._at(digest)
-        content = self.content(digest)
-        if content is None or digest not in self.catalogue().reached:
-            raise NotFound("image-not-found", "there is no such manifest", where=where)
-        bytes_ = digest.check(read_limited(content.chunks(), MANIFEST_BYTES, where=where), where=where)
-        return Manifest.from_bytes(bytes_, algorithm=digest.algorithm, where=where)
+        reached = digest in self.catalogue().reached
+        return read_manifest(self.content(digest) if reached else None, digest, where=self._at(digest))
 
     def blob(self, repository: str, descriptor: Descriptor) -> Iterator[bytes]:
         """The bytes of a blob, hashed while they are read."""
@@ -115,16 +111,6 @@ class StoredImages(ABC):
         """All names that index.json gives; tools also write some here that would be no tags in a registry."""
         return tuple(sorted(self.catalogue().tags))
 
-    def links(self, digest: Digest) -> Links | None:
-        """What a manifest leads to, unchecked; None when it can't be read."""
-        content = self.content(digest)
-        if content is None or content.size > MANIFEST_BYTES:
-            return None
-        try:
-            return Links.of(Manifest.from_bytes(b"".join(content.chunks()), algorithm=digest.algorithm))
-        except ContentError:
-            return None
-
     def _at(self, digest: Digest) -> str:
         return f"{self._name}@{digest}"
 
@@ -135,7 +121,9 @@ class SealedImages(StoredImages):
     def __init__(self, name: str, index_json: bytes, contents: Mapping[Digest, Content]) -> None:
         super().__init__(name)
         self._contents = contents
-        self._catalogue = Catalogue.read(index_json, self.links, where=f"{name} index.json")
+        self._catalogue = Catalogue.read(
+            index_json, lambda digest: read_links(self.content(digest), digest), where=f"{name} index.json"
+        )
 
     def catalogue(self) -> Catalogue:
         """What index.json says."""
@@ -166,11 +154,31 @@ class SealedImages(StoredImages):
         )
 
 
+def read_manifest(content: Content | None, digest: Digest, *, where: str) -> Manifest:
+    """The manifest that is stored under this digest; `image-not-found` when there is nothing."""
+    if content is None:
+        raise NotFound("image-not-found", "there is no such manifest", where=where)
+    stored = digest.check(read_limited(content.chunks(), MANIFEST_BYTES, where=where), where=where)
+    return Manifest.from_bytes(stored, algorithm=digest.algorithm, where=where)
+
+
+def read_links(content: Content | None, digest: Digest) -> Links | None:
+    """What a stored manifest leads to; None when it is absent or no manifest. Its digest is not checked here."""
+    if content is None or content.size > MANIFEST_BYTES:
+        return None
+    try:
+        return Links.of(Manifest.from_bytes(b"".join(content.chunks()), algorithm=digest.algorithm))
+    except ContentError:
+        return None
+
+
 def agrees(pointer: Descriptor, manifest: Manifest, *, where: str) -> Manifest:
     """The manifest, if it is what a descriptor promised; else `size-mismatch` or `media-type-confusion`."""
     if pointer.size != len(manifest.content):
         raise ContentError(
-            "size-mismatch", f"its descriptor promises {pointer.size} bytes, it has {len(manifest.content)}", where=where
+            "size-mismatch",
+            f"its descriptor promises {pointer.size} bytes, it has {len(manifest.content)}",
+            where=where,
         )
     if pointer.media_type != manifest.media_type:
         raise ContentError(

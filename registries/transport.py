@@ -297,7 +297,7 @@ class Transport:
         authorization = self._authorization(request)
         answer = self._follow(request, authorization)
         if answer.status == _UNAUTHORIZED:
-            self._challenge = Challenge.read(answer.headers.get("WWW-Authenticate", ""), where=self.host)
+            self._challenge = self._believed(answer)
             renewed = self._authorization(request, stale=authorization)
             if renewed == authorization:
                 raise self._unauthorized(request, answer)
@@ -399,6 +399,13 @@ class Transport:
             raise _refusal(error, str(place)) from _root(error)
         return Answer(response, method=method, url=url, where=self.host)
 
+    def _believed(self, answer: Answer) -> Challenge:
+        """The challenge of this answer. Only one that passed here is ever met."""
+        challenge = Challenge.read(answer.headers.get("WWW-Authenticate", ""), where=self.host)
+        if challenge.scheme == "bearer":
+            check_realm(challenge.realm, self.origin, trusted=self._token_hosts, where=self.host)
+        return challenge
+
     def _authorization(self, request: Request, *, stale: str | None = None) -> str | None:
         """The Authorization that the last challenge asks for; never the `stale` token. None before any challenge."""
         match self._challenge:
@@ -416,7 +423,6 @@ class Transport:
 
     def _fetch_token(self, request: Request, challenge: Challenge) -> _Token:
         """Source: distribution "Token Authentication Specification". The scope is ours, whatever the challenge says."""
-        check_realm(challenge.realm, self.origin, trusted=self._token_hosts, where=self.host)
         asked = [("service", challenge.service)] if challenge.service else []
         query = urlencode([*asked, *(("scope", scope) for scope in request.scopes)])
         login = self._login(request)

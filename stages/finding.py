@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-from registries.errors import UsageError
-
 
 class Severity(StrEnum):
     """How bad a finding is. `unknown` ranks above `critical`: nobody has said that it is harmless."""
@@ -31,15 +29,6 @@ class Severity(StrEnum):
             return cls(word.lower())
         except ValueError:
             return cls("unknown")
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a threshold from a definition. `unknown` can't be one: it would let critical findings in."""
-        severity = cls.told(text)
-        if severity is cls.UNKNOWN:
-            words = ", ".join(word for word in cls if word is not cls.UNKNOWN)
-            raise UsageError("definition-invalid", f"{text!r:.40} is none of {words}")
-        return severity
 
 
 _RANKS: Final = {severity: len(Severity) - place for place, severity in enumerate(Severity)}

@@ -32,12 +32,13 @@ LONGEST_MANIFEST = 4 * 1024 * 1024
 
 @dataclass(kw_only=True)
 class Seen:
-    """One request as it arrived; `path` includes the query, header names are in lower case."""
+    """One request as it arrived; `path` includes the query, header names are lower case, `client` is a port."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    client: int = 0
     status: int = 0
 
     @property
@@ -201,7 +202,7 @@ class FaultRegistry:
         self.errors: list[BaseException] = []
         self.stopped = threading.Event()
         self._uploads: dict[str, bytes] = {}
-        self._tokens: dict[str, frozenset[str]] = {}
+        self.tokens: dict[str, frozenset[str]] = {}
         self._rules: list[_Rule] = []
         self._lock = threading.RLock()
         self._server = _Server(("127.0.0.1", 0), self, tls)
@@ -295,7 +296,7 @@ class FaultRegistry:
             passed = given == _basic(*self.login)
         else:
             offer = f'Bearer realm="{self.url}/token",service="faults",scope="repository:{name}:pull,push"'
-            passed = f"{name}:{action}" in self._tokens.get(given.removeprefix("Bearer "), ())
+            passed = f"{name}:{action}" in self.tokens.get(given.removeprefix("Bearer "), ())
         return None if passed else _error(401, "UNAUTHORIZED", {"WWW-Authenticate": offer})
 
     def _token(self, seen: Seen) -> Reply:
@@ -308,7 +309,7 @@ class FaultRegistry:
             for _, name, actions in [scope.split(":")]
             for action in actions.split(",")
         }
-        self._tokens[token] = frozenset(granted)
+        self.tokens[token] = frozenset(granted)
         return _json(200, {"token": token, "expires_in": 300})
 
     def _start(self, seen: Seen, name: str) -> Reply:
@@ -483,7 +484,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         reply = self.server.registry.answer(
-            Seen(method=self.command, path=self.path, headers=headers, body=self._received(headers))
+            Seen(
+                method=self.command,
+                path=self.path,
+                headers=headers,
+                body=self._received(headers),
+                client=self.client_address[1],
+            )
         )
         if reply.cut == -1:
             self._cut()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from registries.errors import ContentError, Reason
+from registries.errors import ContentError, Reason, UsageError
 from stages.duration import Duration
 from stages.evidence import Evidence, Platform, Report
 from stages.finding import Finding, Severity
@@ -31,6 +31,13 @@ class Vulnerabilities:
     max_age: Duration
     by: tuple[str, ...] = ()
     max_data_age: Duration | None = None
+
+    def __post_init__(self) -> None:
+        if self.none_at_or_above is Severity.UNKNOWN:
+            message = (
+                "`none-at-or-above: unknown` would let critical findings in: unknown counts as worse than critical"
+            )
+            raise UsageError("definition-invalid", message)
 
     def judge(self, evidence: Evidence) -> Verdict:
         """Judge all findings together; a report that can't be read, or is about another image, is a no."""

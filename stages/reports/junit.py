@@ -97,7 +97,7 @@ class _Reading:
         if tag == "testcase" and self.case is not None:
             self._count(self.case)
             self.case = None
-        elif tag in _SUITES and self.case is None:
+        elif tag in _SUITES:
             self._close(self.suites.pop())
 
     def data(self, text: str) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from registries.errors import UsageError
 from stages.finding import Finding, Severity
 
 
@@ -17,16 +16,9 @@ def test_severities_rank_from_unknown_down_to_negligible() -> None:
     assert sorted(Severity, key=lambda severity: -severity.rank) == order
 
 
-@pytest.mark.parametrize(("text", "severity"), [("medium", Severity.MEDIUM), ("CRITICAL", Severity.CRITICAL)])
-def test_a_threshold_is_read_from_a_definition(text: str, severity: Severity) -> None:
-    assert Severity.parse(text) is severity
-
-
-@pytest.mark.parametrize("text", ["unknown", "moderate", "", "none", "high "])
-def test_a_threshold_is_a_known_severity(text: str) -> None:
-    with pytest.raises(UsageError) as error:
-        Severity.parse(text)
-    assert error.value.code == "definition-invalid"
+@pytest.mark.parametrize(("word", "severity"), [("Medium", Severity.MEDIUM), ("CRITICAL", Severity.CRITICAL)])
+def test_a_severity_is_read_from_a_report_in_any_case(word: str, severity: Severity) -> None:
+    assert Severity.told(word) is severity
 
 
 @pytest.mark.parametrize("word", ["", "moderate", "none", "UNKNOWN", "high\n", "safe"])

@@ -6,7 +6,7 @@ import pytest
 
 from attestations.chain import CLOCK_TOLERANCE
 from registries.digest import Digest
-from registries.errors import Reason
+from registries.errors import Reason, UsageError
 from stages.duration import Duration
 from stages.evidence import Evidence, Platform
 from stages.finding import Severity
@@ -40,6 +40,12 @@ def codes(verdict: Verdict) -> list[str]:
 def only(verdict: Verdict) -> Reason:
     [reason] = verdict.reasons
     return reason
+
+
+def test_unknown_is_no_threshold_since_it_would_let_critical_in() -> None:
+    with pytest.raises(UsageError) as error:
+        Vulnerabilities(none_at_or_above=Severity.UNKNOWN, max_age=DAY)
+    assert error.value.code == "definition-invalid"
 
 
 # passes, fails, absent
@@ -117,7 +123,15 @@ def test_an_image_without_platforms_is_not_checked() -> None:
 def test_a_scan_by_another_signer_does_not_count() -> None:
     verdict = GATE.judge(evidence(report("trivy", trivy(), signer="ci")))
     assert codes(verdict) == ["attestation-missing"]
-    assert "those by ci do not count, only by scanner" in only(verdict).message
+    assert only(verdict).message.endswith("is recorded; those by ci do not count, only by scanner")
+    assert only(verdict).hint.endswith(f"samebits step test STEP {SUBJECT} --report trivy=FILE")
+
+
+def test_only_those_that_do_not_count_are_said_not_to() -> None:
+    mine, foreign = report("trivy", trivy(), step="mine"), report("grype", grype(), signer="ci", step="a")
+    verdict = GATE.judge(evidence(mine, foreign, platforms=BOTH))
+    assert only(verdict).message.endswith("is recorded; those by ci do not count, only by scanner")
+    assert only(verdict).hint.endswith(f"samebits step test mine {SUBJECT} --report trivy=FILE")
 
 
 def test_findings_by_another_signer_do_not_count_either() -> None:
@@ -155,7 +169,7 @@ def test_an_index_needs_a_scan_of_every_platform() -> None:
     assert GATE.judge(evidence(amd64, arm64, platforms=BOTH)).outcome is Outcome.PASSED
     verdict = GATE.judge(evidence(amd64, platforms=BOTH))
     assert only(verdict).code == "attestation-missing"
-    assert f"linux/arm64 ({ARM64.manifest})" in only(verdict).message
+    assert only(verdict).message == f"no scan of linux/arm64 ({ARM64.manifest}) is recorded"
     assert f"samebits step test scan {SUBJECT} --report trivy=FILE" in only(verdict).hint
 
 
