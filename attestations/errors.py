@@ -1,6 +1,6 @@
 """Why something that was said is not believed.
 
-    registries.errors.Refusal
+registries.errors.Refusal
     ├── AttestationError    one bundle, envelope, statement or signature is not believed   exit 5
     └── ChainBroken         the chain of an image has faults; carries all of them           exit 5
 """

@@ -75,10 +75,14 @@ def schema(kind: Any, *, identifier: str, title: str) -> Schema:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint for a word that is not known: the nearest one that is, else all of them."""
     options = list(known)
-    near = get_close_matches(word, options, n=1)
-    if near:
-        return f"did you mean `{near[0]}`?"
-    return f"known: {', '.join(options)}" if options else ""
+    near = nearest(word, options)
+    return near if near or not options else f"known: {', '.join(options)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """As `suggestion`, but nothing when no known word is near."""
+    near = get_close_matches(word.lower(), known, n=1)
+    return f"did you mean `{near[0]}`?" if near else ""
 
 
 class _Bad(Enum):
@@ -174,7 +178,7 @@ def _choice(options: type[StrEnum]) -> _Value:
         f"one of {', '.join(words)}",
         lambda node: options(node.text) if node.text in words else BAD,
         {"enum": words},
-        lambda node: suggestion(node.text, words),
+        lambda node: nearest(node.text, words),
     )
 
 
@@ -352,9 +356,15 @@ class _OneOf:
 
     def _by_keys(self, node: yaml_nodes.Mapping, name: str, faults: Faults) -> Any:
         records = [option for option in self.options if isinstance(option, _Record)]
-        present = {key.text for key, _ in node.entries}
-        best = max(records, key=lambda r: (present.issuperset(r.required), len(present.intersection(r.required))))
-        if present.intersection(best.required):
+        present = [key.text for key, _ in node.entries]
+
+        def likeness(record: _Record) -> tuple[bool, int, int]:
+            """All its required keys are there; how many of them; how early the first one stands."""
+            found = [number for number, key in enumerate(present) if key in record.required]
+            return len(found) == len(record.required), len(found), -min(found, default=0)
+
+        best = max(records, key=likeness)
+        if set(present).intersection(best.required):
             return best.read(node, name, faults)
         known = {key for record in records for key in record.fields}
         unknown = [key for key, _ in node.entries if key.text not in known]

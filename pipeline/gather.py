@@ -46,7 +46,7 @@ def gather(
 
 
 def chain_before(stage: str, image: Image, records: Records, *, pipeline: Pipeline, now: datetime) -> Chain:
-    """The chain that must lead to `stage`, or `ChainBroken`; a tag that points at a stranger is said to have changed."""
+    """The chain that must lead to `stage`, or `ChainBroken`; a tag at a stranger is said to have changed."""
     wanted = pipeline.stage(stage)
     try:
         return verify_chain(

@@ -115,8 +115,8 @@ def _defined(stage: Stage, name: str) -> Step:
     if found is None:
         known = [step.name for step in stage.steps]
         near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else ""
-        raise UsageError("step-unknown", f"{stage.name} has no step {name!r}; it has {', '.join(known) or 'none'}", hint=hint)
+        message = f"{stage.name} has no step {name!r}; it has {', '.join(known) or 'none'}"
+        raise UsageError("step-unknown", message, hint=f"did you mean {near[0]}?" if near else "")
     return found
 
 

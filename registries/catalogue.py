@@ -1,7 +1,7 @@
 """What the index.json of an OCI image layout says: its tags, the manifests that it reaches, and what refers to what.
 
-Source: OCI image-spec 1.1, image-layout.md. An entry without tag is only kept for a manifest that nothing else reaches, so
-that the file stays what the specification wants it to be: the entry point. Foreign entries and fields are left as they are.
+Source: OCI image-spec 1.1, image-layout.md. An entry without a name is kept only for a manifest that nothing else
+reaches, so that the file stays the entry point. Entries and fields that others wrote are left as they are.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any, Final
 from registries.descriptor import Descriptor, malformed
 from registries.digest import Digest
 from registries.errors import ContentError
-from registries.limits import MIB
+from registries.limits import KIB, MIB
 from registries.manifest import Manifest
 from registries.strict_json import loads_object
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 LAYOUT_VERSION: Final = "1.0.0"
 INDEX_JSON_BYTES: Final = 64 * MIB
+MARKER_BYTES: Final = 4 * KIB
 
 _OWN_FIELDS: Final = frozenset({"mediaType", "digest", "size", "artifactType"})
 
@@ -52,7 +53,7 @@ class Catalogue:
 
     @classmethod
     def read(cls, content: bytes, links: Callable[[Digest], Links | None], *, where: str) -> Catalogue:
-        """Parse index.json; `links` looks a manifest up (None: it is absent or can't be read, which is no error here)."""
+        """Parse index.json. `links` looks a manifest up; None is no error: it is absent or can't be read."""
         return cls.of(loads_object(content, limit=INDEX_JSON_BYTES, where=where), links, where=where)
 
     @classmethod
@@ -81,6 +82,13 @@ class Catalogue:
             for entry in links.children if links is not None and index.digest != digest else ():
                 found.setdefault(entry.digest, entry)
         return tuple(found.values())
+
+
+def check_marker(content: bytes, *, where: str) -> None:
+    """Refuse the file `oci-layout` of another version than the one there is: `layout-unsupported`."""
+    version = loads_object(content, limit=MARKER_BYTES, where=where).get("imageLayoutVersion")
+    if version != LAYOUT_VERSION:
+        raise ContentError("layout-unsupported", f"the layout is not of version {LAYOUT_VERSION}", where=where)
 
 
 def digest_of(entry: Entry) -> Digest | None:

@@ -29,7 +29,7 @@ def checked(chunks: Iterable[bytes], digest: Digest, size: int, *, where: str = 
 
 
 def read_limited(chunks: Iterable[bytes], limit: int, *, where: str = "") -> bytes:
-    """All bytes of a stream whose size nobody vouches for; beyond `limit` it raises `size-limit` and reads no further."""
+    """All bytes of a stream whose size nobody vouches for; beyond `limit`: `size-limit`, and nothing more is read."""
     parts: list[bytes] = []
     passed = 0
     for chunk in chunks:

@@ -23,6 +23,7 @@ DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
 EMPTY_CONTENT: Final = b"{}"
 
+_SCHEMA: Final = 2
 IMAGE_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 ACCEPTED_TYPES: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
@@ -55,7 +56,7 @@ class Manifest:
         value = loads_object(content, limit=MANIFEST_BYTES, where=where)
         if value.get("schemaVersion") == 1 or "fsLayers" in value:
             raise ContentError("manifest-unsupported", "Docker schema 1 images can't be kept by digest", where=where)
-        if value.get("schemaVersion") != 2:
+        if value.get("schemaVersion") != _SCHEMA:
             raise malformed("`schemaVersion` is not 2", where)
         found = value.get("mediaType")
         if not isinstance(found, str):

@@ -1,6 +1,6 @@
 """How people name images in registries: `host[:port]/repository[:tag][@digest]`.
 
-Source: distribution/reference grammar (github.com/distribution/reference), OCI distribution-spec 1.1 "Pulling manifests".
+Source: the grammar of distribution/reference; OCI distribution-spec 1.1, "Pulling manifests".
 Stricter than Docker's: the host is always written out; there is no implied `docker.io` and no implied `latest`.
 """
 

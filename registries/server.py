@@ -46,7 +46,7 @@ _PLAIN: Final = "application/octet-stream"
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _CONTENT_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
-_NOT_DISTRIBUTED = re.compile(r".*\.(nondistributable|foreign)\..*")
+_NOT_DISTRIBUTED = re.compile(r"\.(nondistributable|foreign)\.")
 
 # What refusals from below become; within a request they are about what the client sent or asked for.
 _FAULTS: Final[Mapping[str, tuple[int, str]]] = {
@@ -54,6 +54,7 @@ _FAULTS: Final[Mapping[str, tuple[int, str]]] = {
     "digest-malformed": (400, "DIGEST_INVALID"),
     "algorithm-not-allowed": (400, "DIGEST_INVALID"),
     "digest-mismatch": (400, "DIGEST_INVALID"),
+    "upload-not-found": (404, "BLOB_UPLOAD_UNKNOWN"),
     "blob-not-found": (404, "BLOB_UNKNOWN"),
     "image-not-found": (404, "MANIFEST_UNKNOWN"),
 }
@@ -136,25 +137,29 @@ class _Embedded:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._layouts: dict[str, Layout] = {}
+        self._growing: set[Path] = set()
         self._lock = threading.Lock()
 
     async def begin(self, request: Request) -> Response:
         """Begin an upload, or push all of it at once (`digest`), or take the blob over (`mount`)."""
         name, query = _name(request), request.query_params
-        digest = Digest.parse(query["digest"]) if "digest" in query else None
-        if "mount" in query and await run_in_threadpool(
-            self._mount, name, Digest.parse(query["mount"]), query.get("from")
-        ):
-            return _created(request, "blobs", Digest.parse(query["mount"]))
-        session = await run_in_threadpool(self._layout(name).begin)
+        mount, digest = _optional(query.get("mount")), _optional(query.get("digest"))
+        if mount is not None and await run_in_threadpool(self._mount, name, mount, query.get("from")):
+            return _created(request, "blobs", mount)
+        layout = await run_in_threadpool(self._layout, name)
+        session = await run_in_threadpool(layout.begin)
         if digest is None:
             return _progress(request, session, 0)
-        return await self._complete(request, self._layout(name), session, digest)
+        try:
+            return await self._complete(request, layout, session, digest)
+        finally:
+            layout.upload(session).unlink(missing_ok=True)
 
     async def append(self, request: Request) -> Response:
         """One more chunk of an upload, or a stream of unknown length."""
         layout, session = await run_in_threadpool(self._upload, request)
-        return _progress(request, session, await _receive(request, layout.upload(session)))
+        with self._alone(layout.upload(session)) as path:
+            return _progress(request, session, await _receive(request, path))
 
     async def finish(self, request: Request) -> Response:
         """The last chunk of an upload, or nothing, and the digest of the whole."""
@@ -165,65 +170,48 @@ class _Embedded:
     def progress(self, request: Request) -> Response:
         """How far an upload is."""
         layout, session = self._upload(request)
-        return _progress(request, session, layout.upload(session).stat().st_size, status=204)
+        return _progress(request, session, _size(layout.upload(session)), status=204)
 
     def cancel(self, request: Request) -> Response:
         """Forget an upload."""
         layout, session = self._upload(request)
-        layout.upload(session).unlink(missing_ok=True)
+        with self._alone(layout.upload(session)) as path:
+            path.unlink(missing_ok=True)
         return Response(status_code=204)
 
     def blob(self, request: Request) -> Response:
-        """The bytes of a blob, or the one range of them that was asked for."""
-        digest = Digest.parse(request.path_params["digest"])
-        layout = self._existing(_name(request))
-        if layout is None or not (path := layout.blob_path(digest)).is_file():
-            raise NotFound("blob-not-found", f"there is no blob {digest} in this repository")
-        size = path.stat().st_size
-        span, status = _span(request.headers.get("Range", ""), size), 206
-        headers = {**_identity(digest), "Content-Type": _PLAIN, "Accept-Ranges": "bytes"}
-        if span is None:
-            span, status = range(size), 200
-        else:
-            headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
-        headers["Content-Length"] = str(len(span))
-        if request.method == "HEAD":
-            return Response(status_code=status, headers=headers)
-        return StreamingResponse(_chunks(path.open("rb"), span), status, headers)
+        """The bytes of a blob, as they are on disk: whoever reads them has to hash them anyway."""
+        layout, digest = self._held(request)
+        return _content(request, layout.blob_path(digest), digest, _PLAIN)
 
     def delete_blob(self, request: Request) -> Response:
         """Remove a blob."""
-        digest = Digest.parse(request.path_params["digest"])
-        layout = self._existing(_name(request))
-        if layout is None:
-            raise NotFound("blob-not-found", "there is no such repository")
+        layout, digest = self._held(request)
         layout.delete_blob(digest)
         return Response(status_code=202)
 
     def manifest(self, request: Request) -> Response:
         """The exact bytes that were pushed."""
-        layout, reference = self._referenced(request)
-        digest = reference if isinstance(reference, Digest) else layout.tags()[reference]
-        manifest = layout.manifest(digest)
-        return Response(manifest.content, headers={**_identity(digest), "Content-Type": manifest.media_type})
+        layout, digest, _ = self._referenced(request)
+        links = layout.catalogue().reached.get(digest)
+        return _content(request, layout.blob_path(digest), digest, links.listed.media_type if links else _PLAIN)
 
     async def push_manifest(self, request: Request) -> Response:
         """Keep these exact bytes under their digest, and point a tag at them."""
-        _name(request)
-        reference = _reference(request)
+        name, reference = _name(request), _reference(request)
         content = await _limited(request)
         manifest = _manifest(content, request.headers.get("Content-Type", ""), reference)
-        await run_in_threadpool(self._keep, request, manifest, reference)
+        await run_in_threadpool(self._keep, name, manifest, reference, request.headers)
         subject = None if manifest.subject is None else manifest.subject.digest
         return _created(request, "manifests", manifest.digest, subject)
 
     def delete_manifest(self, request: Request) -> Response:
         """Remove a tag, or a manifest with all its tags."""
-        layout, reference = self._referenced(request)
-        if isinstance(reference, Digest):
-            layout.delete_manifest(reference)
+        layout, digest, tag = self._referenced(request)
+        if tag is None:
+            layout.delete_manifest(digest)
         else:
-            layout.delete_tag(reference)
+            layout.delete_tag(tag)
         return Response(status_code=202)
 
     def tags(self, request: Request) -> Response:
@@ -234,38 +222,36 @@ class _Embedded:
             raise Fault(404, "NAME_UNKNOWN", f"there is no repository {name}")
         if not _NUMBER.fullmatch(query.get("n", "0")):
             raise Fault(400, "PAGINATION_NUMBER_INVALID", "`n` is not a number")
-        tags = sorted(tag for tag in layout.tags() if tag > query.get("last", ""))
+        tags = sorted(tag for tag in layout.tags() if is_tag(tag) and tag > query.get("last", ""))
         page = tags[: int(query["n"])] if "n" in query else tags
-        link = _next(request, n=query["n"], last=page[-1]) if len(page) < len(tags) and page else {}
+        link = _next(request, n=query["n"], last=page[-1]) if page and len(page) < len(tags) else {}
         return JSONResponse({"name": name, "tags": page}, headers=link)
 
     def referrers(self, request: Request) -> Response:
         """The manifests whose subject is this digest, whether it is here or not, in pages no larger than a manifest."""
         digest = Digest.parse(request.path_params["digest"])
         layout = self._existing(_name(request))
-        wanted, last = request.query_params.get("artifactType"), request.query_params.get("last", "")
-        found = sorted(layout.referrers(digest), key=lambda entry: str(entry.digest)) if layout is not None else []
+        query = request.query_params
+        listed = sorted(layout.referrers(digest), key=lambda entry: str(entry.digest)) if layout is not None else []
         entries = [
             entry.json()
-            for entry in found
-            if (wanted is None or entry.artifact_type == wanted) and str(entry.digest) > last
+            for entry in listed
+            if entry.artifact_type == query.get("artifactType", entry.artifact_type)
+            and str(entry.digest) > query.get("last", "")
         ]
         page = _page(entries)
         headers = {"Content-Type": OCI_INDEX}
-        if wanted is not None:
+        if "artifactType" in query:
             headers["OCI-Filters-Applied"] = "artifactType"
         if len(page) < len(entries):
-            more = {"last": page[-1]["digest"], **({"artifactType": wanted} if wanted is not None else {})}
-            headers |= _next(request, **more)
+            headers |= _next(request, **{**query, "last": page[-1]["digest"]})
         return Response(index_bytes(tuple(page)), headers=headers)
 
     def _existing(self, name: str) -> Layout | None:
         """The layout of a repository that something was pushed to."""
         with self._lock:
             layout = self._layouts.get(name) or Layout(self._root / name / _FOLDER)
-            if not layout.exists():
-                return None
-            return self._layouts.setdefault(name, layout)
+            return self._layouts.setdefault(name, layout) if layout.exists() else None
 
     def _layout(self, name: str) -> Layout:
         """The layout of a repository that something is being pushed to."""
@@ -282,46 +268,65 @@ class _Embedded:
             origin = self._existing(check_repository(source, source))
             origins = (origin,) if origin is not None else ()
         for origin in origins:
-            if origin.blob_path(digest).is_file():
+            if origin.content(digest) is not None:
                 self._layout(name).adopt(origin.blob_path(digest), digest)
                 return True
         return False
 
     def _upload(self, request: Request) -> tuple[Layout, str]:
-        session = request.path_params["session"]
-        layout = self._existing(_name(request))
-        if layout is None or not re.fullmatch("[0-9a-f]{32}", session) or not layout.upload(session).is_file():
-            raise Fault(404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload in this repository")
+        layout, session = self._existing(_name(request)), request.path_params["session"]
+        if layout is None:
+            raise NotFound("upload-not-found", "there is no such repository")
+        _size(layout.upload(session))
         return layout, session
 
+    @contextlib.contextmanager
+    def _alone(self, path: Path) -> Iterator[Path]:
+        """No two requests write to one upload: the slower one could still do so when the file is a blob already."""
+        with self._lock:
+            if path in self._growing:
+                raise Fault(409, "BLOB_UPLOAD_INVALID", "another request is writing to this upload")
+            self._growing.add(path)
+        try:
+            yield path
+        finally:
+            self._growing.discard(path)
+
     async def _complete(self, request: Request, layout: Layout, session: str, digest: Digest) -> Response:
-        await _receive(request, layout.upload(session))
-        await run_in_threadpool(layout.finish, session, digest)
+        with self._alone(layout.upload(session)) as path:
+            await _receive(request, path)
+            await run_in_threadpool(layout.finish, session, digest)
         return _created(request, "blobs", digest)
 
-    def _referenced(self, request: Request) -> tuple[Layout, Digest | str]:
-        """A layout and what to look for in it: a digest, or a tag that is there."""
-        layout, reference = self._existing(_name(request)), _reference(request)
-        if layout is None or not (isinstance(reference, Digest) or reference in layout.tags()):
-            raise NotFound("image-not-found", f"there is no manifest {reference} in this repository")
-        return layout, reference
+    def _held(self, request: Request) -> tuple[Layout, Digest]:
+        """The layout that was asked for a blob, which is there."""
+        digest, layout = Digest.parse(request.path_params["digest"]), self._existing(_name(request))
+        if layout is None or layout.content(digest) is None:
+            raise NotFound("blob-not-found", f"there is no blob {digest} in this repository")
+        return layout, digest
 
-    def _keep(self, request: Request, manifest: Manifest, reference: Digest | str) -> None:
-        layout = self._layout(_name(request))
-        absent = [
-            str(blob.digest)
-            for blob in manifest.blobs
-            if not _NOT_DISTRIBUTED.fullmatch(blob.media_type) and not layout.blob_path(blob.digest).is_file()
-        ] + [str(child.digest) for child in manifest.children if not layout.is_manifest(child.digest)]
+    def _referenced(self, request: Request) -> tuple[Layout, Digest, str | None]:
+        """The layout that was asked for a manifest, which is there; its digest, and the tag where that was named."""
+        layout, reference = self._existing(_name(request)), _reference(request)
+        if layout is not None:
+            digest = reference if isinstance(reference, Digest) else layout.tags().get(reference)
+            if digest is not None and layout.is_manifest(digest):
+                return layout, digest, reference if isinstance(reference, str) else None
+        raise NotFound("image-not-found", f"there is no manifest {reference} in this repository")
+
+    def _keep(self, name: str, manifest: Manifest, reference: Digest | str, headers: Mapping[str, str]) -> None:
+        """Store a manifest all of whose parts are here, and its tag if the request's conditions on that hold."""
+        layout = self._layout(name)
+        parts = [blob.digest for blob in manifest.blobs if not _NOT_DISTRIBUTED.search(blob.media_type)]
+        absent = [digest for digest in parts if layout.content(digest) is None]
+        absent += [child.digest for child in manifest.children if not layout.is_manifest(child.digest)]
         if absent:
-            raise Fault(400, "MANIFEST_BLOB_UNKNOWN", f"push these first: {', '.join(absent)}")
-        if isinstance(reference, Digest):
-            layout.put_manifest(manifest)
-            return
+            raise Fault(400, "MANIFEST_BLOB_UNKNOWN", f"push these first: {', '.join(map(str, absent))}")
         with layout.lock:
-            if not _meets(request.headers, layout.tags().get(reference)):
-                raise Fault(412, "PRECONDITION_FAILED", f"the tag {reference} is not where the request expects it")
-            layout.put_manifest(manifest, reference)
+            tag = reference if isinstance(reference, str) else None
+            if tag is not None and not _meets(headers, layout.tags().get(tag)):
+                raise Fault(412, "PRECONDITION_FAILED", f"the tag {tag} is not where the request expects it")
+            layout.put_manifest(manifest, tag)
 
 
 def _version(_: Request) -> Response:
@@ -331,6 +336,10 @@ def _version(_: Request) -> Response:
 def _name(request: Request) -> str:
     name: str = request.path_params["name"]
     return check_repository(name, name)
+
+
+def _optional(digest: str | None) -> Digest | None:
+    return None if digest is None else Digest.parse(digest)
 
 
 def _reference(request: Request) -> Digest | str:
@@ -365,7 +374,7 @@ async def _limited(request: Request) -> bytes:
 
 async def _receive(request: Request, path: Path) -> int:
     """Append the body to the bytes of an upload; returns how many there are then. "Pushing a blob in chunks"."""
-    before = (await run_in_threadpool(path.stat)).st_size
+    before = await run_in_threadpool(_size, path)
     promised = _promised(request, before)
     size = before
     async for chunk in _gathered(request):
@@ -415,6 +424,35 @@ def _write(path: Path, offset: int, chunk: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(chunk)
+
+
+def _size(path: Path) -> int:
+    """How many bytes of an upload have come."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError as error:
+        raise NotFound("upload-not-found", "there is no such upload in this repository") from error
+
+
+def _content(request: Request, path: Path, digest: Digest, media_type: str) -> Response:
+    """A file, or the one range of it that was asked for. "Pulling blobs", "Pulling manifests"."""
+    with contextlib.ExitStack() as opened:
+        try:
+            file = opened.enter_context(path.open("rb"))
+        except FileNotFoundError as error:
+            raise NotFound("blob-not-found", f"{digest} was just deleted") from error
+        size = os.fstat(file.fileno()).st_size
+        span, status = _span(request.headers.get("Range", ""), size), 206
+        headers = {**_identity(digest), "Content-Type": media_type, "Accept-Ranges": "bytes"}
+        if span is None:
+            span, status = range(size), 200
+        else:
+            headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
+        headers["Content-Length"] = str(len(span))
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
+        opened.pop_all()
+        return StreamingResponse(_chunks(file, span), status, headers)
 
 
 def _chunks(file: BinaryIO, span: range) -> Iterator[bytes]:

@@ -1,7 +1,8 @@
-"""Reading images out of content that is kept by digest with an index.json beside it: a folder, an archive, a saved image."""
+"""Reading images out of content that is kept by digest beside an index.json: a folder, an archive, a saved image."""
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from registries.catalogue import Catalogue, Links
 from registries.checked import checked, read_limited
 from registries.descriptor import Descriptor
 from registries.digest import Digest
-from registries.errors import ContentError, NotFound, UsageError
+from registries.errors import ContentError, NotFound, Unavailable, UsageError
 from registries.limits import MANIFEST_BYTES
 from registries.manifest import Manifest
 
@@ -154,6 +155,17 @@ class SealedImages(StoredImages):
         )
 
 
+def by_digest(files: Mapping[str, Content]) -> dict[Digest, Content]:
+    """The blobs among the files of a layout, by the digest that their path `blobs/ALGORITHM/HEX` promises."""
+    found: dict[Digest, Content] = {}
+    for path, content in files.items():
+        match path.split("/"):
+            case ["blobs", algorithm, encoded]:
+                with contextlib.suppress(ContentError):  # another algorithm: no digest that anything here can name
+                    found[Digest(algorithm, encoded)] = content
+    return found
+
+
 def read_manifest(content: Content | None, digest: Digest, *, where: str) -> Manifest:
     """The manifest that is stored under this digest; `image-not-found` when there is nothing."""
     if content is None:
@@ -187,3 +199,12 @@ def agrees(pointer: Descriptor, manifest: Manifest, *, where: str) -> Manifest:
             where=where,
         )
     return manifest
+
+
+@contextlib.contextmanager
+def local_storage(where: str) -> Iterator[None]:
+    """What the file system refuses, inside, becomes `local-storage-failed`."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable("local-storage-failed", error.strerror or str(error), where=where) from error

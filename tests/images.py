@@ -73,10 +73,14 @@ def image(
     return Image((*manifests, index), blobs, found)
 
 
-def referrer(subject: Manifest, content: bytes = b"a note", *, artifact_type: str = "application/vnd.test.note") -> Image:
+def referrer(
+    subject: Manifest, content: bytes = b"a note", *, artifact_type: str = "application/vnd.test.note"
+) -> Image:
     """Something that hangs on a manifest."""
     layer = blob(content)
-    manifest = artifact(artifact_type=artifact_type, layers=(layer,), subject=subject.descriptor, annotations={"is": "a test"})
+    manifest = artifact(
+        artifact_type=artifact_type, layers=(layer,), subject=subject.descriptor, annotations={"is": "a test"}
+    )
     return Image((manifest,), ((layer, content), (EMPTY, EMPTY_CONTENT)))
 
 
@@ -94,7 +98,7 @@ def _platform(name: str, layers: int, seed: str, spaces: int) -> Image:
     zipped = [gzip.compress(tar, mtime=0) for tar in tars]
     config = dumps(
         {
-            "os": name.split("/")[0],
+            "os": name.split("/", maxsplit=1)[0],
             "architecture": name.split("/")[1],
             "config": {},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]},

@@ -225,5 +225,3 @@ class World:
     def scans(self, made: Image) -> list[tuple[str, bytes]]:
         """A clean Grype report for each platform."""
         return [("grype", grype(about=(platform.manifest,), scanned_at=self.now)) for platform in made.platforms]
-
-

@@ -1,4 +1,4 @@
-"""An OCI image layout: a folder of blobs with an index.json; also what the embedded registry stores its repositories in.
+"""An OCI image layout: a folder of blobs with an index.json; the embedded registry keeps its repositories so.
 
 Source: OCI image-spec 1.1, image-layout.md. Whatever is killed whenever: a file that has its final name is whole. New
 files grow in `uploads/`; index.json is replaced under a lock that threads and processes share.
@@ -6,7 +6,6 @@ files grow in `uploads/`; index.json is replaced under a lock that threads and p
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import secrets
@@ -21,9 +20,11 @@ from typing import Final, Self
 from registries.catalogue import (
     INDEX_JSON_BYTES,
     LAYOUT_VERSION,
+    MARKER_BYTES,
     Catalogue,
     Entry,
     Links,
+    check_marker,
     digest_of,
     plain,
     pruned,
@@ -33,15 +34,14 @@ from registries.catalogue import (
 from registries.checked import checked
 from registries.descriptor import Descriptor
 from registries.digest import Digest
-from registries.errors import ContentError, NotFound, TagMoved, Unavailable
-from registries.limits import CHUNK_BYTES, KIB
+from registries.errors import ContentError, NotFound, TagMoved
+from registries.limits import CHUNK_BYTES
 from registries.manifest import OCI_INDEX, Manifest
 from registries.reference import check_tag
-from registries.stored import StoredImages, read_links, read_manifest
-from registries.strict_json import dumps, loads_object
+from registries.stored import StoredImages, local_storage, read_links, read_manifest
+from registries.strict_json import dumps
 
 _SESSION_DIGITS: Final = 32
-_MARKER_BYTES: Final = 4 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class _File:
     size: int
 
     def chunks(self) -> Iterator[bytes]:
-        with _storage(self.path), self.path.open("rb") as file:
+        with local_storage(str(self.path)), self.path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 
@@ -75,9 +75,9 @@ class Layout:
         """Make the folder a layout; one that is a layout already is left as it is."""
         if self.exists():
             return
-        with _storage(self.root):
+        with local_storage(str(self.root)):
             self.root.mkdir(parents=True, exist_ok=True)
-        with self.lock, _storage(self.root):
+        with self.lock, local_storage(str(self.root)):
             (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             if not (self.root / "index.json").exists():
                 self._replace("index.json", dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}))
@@ -88,10 +88,8 @@ class Layout:
         if not self.exists():
             why = "it has no file oci-layout" if self.root.is_dir() else "there is no such folder"
             raise NotFound("image-not-found", f"this is no OCI image layout: {why}", where=str(self.root))
-        where = str(self.root / "oci-layout")
-        marker = loads_object(_read(self.root / "oci-layout", _MARKER_BYTES), limit=_MARKER_BYTES, where=where)
-        if marker.get("imageLayoutVersion") != LAYOUT_VERSION:
-            raise ContentError("layout-unsupported", f"not of layout version {LAYOUT_VERSION}", where=where)
+        marker = self.root / "oci-layout"
+        check_marker(_read(marker, MARKER_BYTES), where=str(marker))
 
     # reading
 
@@ -100,7 +98,7 @@ class Layout:
         path = self.root / "index.json"
         if not path.is_file():
             raise NotFound("image-not-found", "this layout has no index.json", where=str(self.root))
-        with _storage(path):
+        with local_storage(str(path)):
             version = _version(path)
         if self._seen is not None and self._seen[0] == version:
             return self._seen[1]
@@ -144,7 +142,7 @@ class Layout:
         """Store the bytes that a descriptor promises; other bytes leave nothing behind."""
         path = self.upload(self.begin())
         try:
-            with _storage(path), path.open("wb") as file:
+            with local_storage(str(path)), path.open("wb") as file:
                 for chunk in checked(chunks, descriptor.digest, descriptor.size, where=str(self.root)):
                     file.write(chunk)
                 file.flush()
@@ -197,7 +195,7 @@ class Layout:
         """Start an upload; its name is 32 hexadecimal digits."""
         session = secrets.token_hex(_SESSION_DIGITS // 2)
         path = self.upload(session)
-        with _storage(path):
+        with local_storage(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(exist_ok=False)
         return session
@@ -212,7 +210,7 @@ class Layout:
         """Make an upload a blob. Bytes that are not what `digest` names are thrown away: `digest-mismatch`."""
         path = self.upload(session)
         hasher = digest.hasher()
-        with _storage(path), path.open("rb") as file:
+        with local_storage(str(path)), path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 hasher.update(chunk)
             os.fsync(file.fileno())
@@ -228,7 +226,7 @@ class Layout:
             return
         session = self.begin()
         copy = self.upload(session)
-        with _storage(copy):
+        with local_storage(str(copy)):
             copy.unlink()
             try:
                 copy.hardlink_to(path)
@@ -265,7 +263,7 @@ class Layout:
     def _replace(self, name: str, content: bytes) -> None:
         fresh = self.root / f".{name}.{secrets.token_hex(8)}"
         try:
-            with _storage(fresh), fresh.open("wb") as file:
+            with local_storage(str(fresh)), fresh.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -275,7 +273,7 @@ class Layout:
 
     def _publish(self, fresh: Path, final: Path) -> None:
         """Give a finished file its name, also across a power failure."""
-        with _storage(final):
+        with local_storage(str(final)):
             final.parent.mkdir(parents=True, exist_ok=True)
             fresh.replace(final)
             folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -286,7 +284,7 @@ class Layout:
 
     def _remove(self, digest: Digest) -> None:
         path = self.blob_path(digest)
-        with _storage(path):
+        with local_storage(str(path)):
             path.unlink(missing_ok=True)
         self._links.pop(digest, None)
         self._seen = None
@@ -373,7 +371,7 @@ class _Lock:
         self._thread.release()
 
     def _locked(self) -> int:
-        with _storage(self._folder):
+        with local_storage(str(self._folder)):
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -383,22 +381,13 @@ class _Lock:
             return descriptor
 
 
-@contextlib.contextmanager
-def _storage(path: Path) -> Iterator[None]:
-    """What the file system refuses becomes `local-storage-failed`."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable("local-storage-failed", error.strerror or str(error), where=str(path)) from error
-
-
 def _version(path: Path) -> tuple[int, ...]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path, limit: int) -> bytes:
-    with _storage(path), path.open("rb") as file:
+    with local_storage(str(path)), path.open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise ContentError("size-limit", f"more than the limit of {limit} bytes", where=str(path))

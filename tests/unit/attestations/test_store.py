@@ -227,7 +227,9 @@ def test_a_referrer_that_hangs_on_another_image_is_rejected() -> None:
     shelf = Shelf()
     shelf.also_lists = (hang(shelf, ADMISSION_BUNDLE.content, subject=replace(IMAGE, digest=OTHER)).listed,)
     assert records(shelf) == set()
-    assert rejected(shelf) == [(ADMISSION_BUNDLE.record, "referrer-subject-mismatch")]
+    (found,) = fetch((place(shelf),), IMAGE.digest).unreadable
+    assert (found.record, found.reason.code) == (ADMISSION_BUNDLE.record, "referrer-subject-mismatch")
+    assert found.reason.message == f"hangs on {OTHER}, not on {IMAGE.digest}"
 
 
 def test_a_referrer_that_hangs_on_nothing_is_rejected() -> None:

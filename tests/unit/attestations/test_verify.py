@@ -85,7 +85,9 @@ def test_every_own_record_becomes_a_claim() -> None:
     assert verify(SIGNER.sign(definition_statement(DEFINED, IMAGE))).claim == DEFINED
 
 
-@pytest.mark.parametrize("hint", ["", "nonsense", key_hint(STRANGER.public_key)])
+@pytest.mark.parametrize(
+    "hint", ["", "nonsense", key_hint(STRANGER.public_key)], ids=["empty", "nonsense", "a stranger"]
+)
 def test_the_hint_is_never_needed(hint: str) -> None:
     assert verify(changed(RECORD, publicKey={"hint": hint}), identity(STRANGER, name="other"), identity()).claim
 
@@ -186,8 +188,12 @@ def test_a_certificate_is_no_key() -> None:
     assert refused(changed(RECORD, certificate=raw(certificate()))) == "key-material-mismatch"
 
 
-@pytest.mark.parametrize("content", [SIGNER.public_key, b"-----BEGIN PUBLIC KEY-----\n", b"", b"\x30\x00"])
-@pytest.mark.parametrize("who", [identity(), KEYLESS])
+@pytest.mark.parametrize(
+    "content",
+    [SIGNER.public_key, b"-----BEGIN PUBLIC KEY-----\n", b"", b"\x30\x00"],
+    ids=["key", "pem", "empty", "der"],
+)
+@pytest.mark.parametrize("who", [identity(), KEYLESS], ids=["key", "keyless"])
 def test_a_key_in_the_place_of_a_certificate_is_refused(content: bytes, who: Identity) -> None:
     assert refused(changed(RECORD, certificate=raw(content)), who) == "key-material-mismatch"
 

@@ -354,12 +354,11 @@ class TestDeadlines:
             connection.sendall(b"x" * 10)
 
         with raw_server(speak) as host, opened(host, anonymous, patience=0.2) as transport:
-            with transport.request(Request(method="GET", target="v2/", repository="app")) as answer:
-                chunks = answer.chunks()
-                assert next(chunks) == b"x" * 10
-                threading.Event().wait(0.4)
-                ready.set()
-                assert b"".join(chunks) == b"x" * 10
+            chunks = transport.request(Request(method="GET", target="v2/", repository="app")).chunks()
+            assert next(chunks) == b"x" * 10
+            threading.Event().wait(0.4)
+            ready.set()
+            assert b"".join(chunks) == b"x" * 10
 
 
 class TestRedirects:
