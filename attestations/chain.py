@@ -155,10 +155,19 @@ def verify_chain(
 def heads(
     candidates: Iterable[tuple[Verified, StepRecord]],
 ) -> tuple[tuple[Verified, StepRecord], ...]:
-    """The step records that no other one of them supersedes."""
+    """The step records that no other one of them supersedes.
+
+    A bundle can be written in other ways without its key: another hint, white space, the other half of an ECDSA
+    signature. Such a twin has a record digest of its own but says the same, byte for byte: it counts as the same record.
+    """
     records = tuple(candidates)
     superseded = {digest for _, step in records for digest in step.supersedes}
-    return tuple((verified, step) for verified, step in records if verified.record not in superseded)
+    replaced = {verified.statement.content for verified, _ in records if verified.record in superseded}
+    standing: dict[bytes, tuple[Verified, StepRecord]] = {}
+    for verified, step in sorted(records, key=lambda pair: pair[0].record):
+        if verified.statement.content not in replaced:
+            standing.setdefault(verified.statement.content, (verified, step))
+    return tuple(standing.values())
 
 
 @dataclass(frozen=True, slots=True)

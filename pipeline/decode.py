@@ -43,6 +43,13 @@ class AtLeast:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """In `Annotated[tuple[…], …]`: the greatest number of items."""
+
+    number: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ByName:
     """In `Annotated[Mapping[str, …], …]`: each key names the dataclass that its value is."""
@@ -189,6 +196,7 @@ def _parsed(kind: Any) -> _Value:
 @dataclass(frozen=True, slots=True)
 class _List:
     item: Shape
+    most: int | None = None
     says: str = "a list"
 
     def takes(self, node: Node) -> bool:
@@ -200,6 +208,9 @@ class _List:
         if not node.items:
             faults.add(node.position, f"`{name}` is an empty list")
             return BAD
+        if self.most is not None and len(node.items) > self.most:
+            faults.add(node.position, f"`{name}` has {len(node.items)} items; at most {self.most} are read")
+            return BAD
         found = [self.item.read(item, name, faults) for item in node.items]
         scalars = [item for item in node.items if isinstance(item, Scalar)]
         first = {item.text: item for item in reversed(scalars)}
@@ -209,7 +220,8 @@ class _List:
         return BAD if BAD in found or len(first) < len(scalars) else tuple(found)
 
     def schema(self, definitions: Schema) -> Schema:
-        return {"type": "array", "items": self.item.schema(definitions), "minItems": 1, "uniqueItems": True}
+        most = {} if self.most is None else {"maxItems": self.most}
+        return {"type": "array", "items": self.item.schema(definitions), "minItems": 1, **most, "uniqueItems": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +435,8 @@ def _annotated(hint: Any, marks: tuple[Any, ...]) -> Shape:
                 shape = _text(mark)
             case AtLeast():
                 shape = _number(mark.number)
+            case AtMost() if isinstance(shape, _List):
+                shape = dataclasses.replace(shape, most=mark.number)
             case ByName():
                 shape = _Table({name: _record(kind) for name, kind in mark.kinds.items()}, mark.noun)
             case _:

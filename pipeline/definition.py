@@ -133,7 +133,8 @@ def read(content: bytes, *, path: str, read_file: ReadFile) -> Definition:
     file = decode(document, DefinitionFile)
     reader = _Reader(document, file, Signers.read(document, file.signers, read_file))
     reader.check()
-    owners, stages = reader.signers.owners(document, file.owners), reader.stages()
+    owners = reader.signers.owners(document, file.owners)
+    stages = tuple(reader.stage(number, entry) for number, entry in enumerate(file.stages))
     document.faults.refuse()
     return Definition(
         content=content,
@@ -159,15 +160,12 @@ class _Reader:
     signers: Signers
 
     def check(self) -> None:
-        """Everything that concerns more than one stage."""
+        """Everything that concerns more than one stage; what follows from a fault is not told as another one."""
         self._check_previous()
-        self._check_image()
-        self._check_order()
-        self._check_places()
-
-    def stages(self) -> tuple[Stage, ...]:
-        """Every stage; only without any fault is it what was meant."""
-        return tuple(self._stage(number, entry) for number, entry in enumerate(self.file.stages))
+        image = self.file.image if self._check_image() else ""
+        self._check_places(image)
+        if self._check_order():
+            self._check_gates()
 
     def _fault(self, message: str, *steps: str | int, hint: str = "") -> None:
         self.document.faults.add(self.document.at(*steps), message, hint=hint)
@@ -182,33 +180,34 @@ class _Reader:
         elif previous is not None and previous.algorithm != "sha256":
             self._fault("definitions are named by their sha256", "previous")
 
-    def _check_image(self) -> None:
+    def _check_image(self) -> bool:
         try:
             check_repository(self.file.image, self.file.image)
         except UsageError as error:
             self._fault(str(error), "image")
+            return False
+        return True
 
-    def _check_order(self) -> None:
-        """One entry stage, from which every other one is reached: names known and unique, no cycle."""
-        stages = self.file.stages
-        self._unique([stage.name for stage in stages], "stages", what="stage")
-        entries = [number for number, stage in enumerate(stages) if not _after(stage)]
-        if not entries:
-            self._fault("every stage is after another one, so that no image can enter", "stages")
-        for number in entries[1:]:
-            message = f"`{stages[entries[0]].name}` and `{stages[number].name}` are both entry stages; there is one"
-            self._fault(message, "stages", number, hint="say which stages it is `after`")
+    def _check_order(self) -> bool:
+        """One entry stage, from which every other one is reached: names known and unique, no circle."""
+        before, stages = self.document.faults.count, self.file.stages
         names = [stage.name for stage in stages]
+        self._unique(names, "stages", what="stage")
         for number, stage in enumerate(stages):
             for place, name in enumerate(_after(stage)):
                 if name not in names:
                     steps = (*_after_steps(stage, number), place)
                     self._fault(f"there is no stage `{name}`", *steps, hint=suggestion(name, names))
-        self._check_cycle()
+        if self.document.faults.count == before:
+            self._check_circle()  # without one, some stage is after no other
+        entries = [number for number, stage in enumerate(stages) if not _after(stage)]
+        for number in entries[1:]:
+            message = f"`{stages[entries[0]].name}` and `{stages[number].name}` are both entry stages; there is one"
+            self._fault(message, "stages", number, hint="say which stages it is `after`")
+        return self.document.faults.count == before
 
-    def _check_cycle(self) -> None:
+    def _check_circle(self) -> None:
         waiting = {stage.name: set(_after(stage)) for stage in self.file.stages}
-        waiting = {name: {other for other in after if other in waiting} for name, after in waiting.items()}
         while ready := {name for name, after in waiting.items() if not after}:
             waiting = {name: after - ready for name, after in waiting.items() if name not in ready}
         if not waiting:
@@ -221,14 +220,14 @@ class _Reader:
         message = f"stages wait for each other in a circle: {' after '.join(circle)}"
         self._fault(message, *_after_steps(self.file.stages[number], number))
 
-    def _check_places(self) -> None:
+    def _check_places(self, image: str) -> None:
         """Each place is `host[:port][/prefix]` and belongs to one stage."""
         owners: dict[str, str] = {}
         for number, stage in enumerate(self.file.stages):
             for index, place in enumerate(_places(stage)):
                 steps = ("stages", number, "registry", index)
                 try:
-                    _check_place(place, self.file.image)
+                    _check_place(place, image)
                 except UsageError as error:
                     self._fault(str(error), *steps)
                     continue
@@ -236,7 +235,8 @@ class _Reader:
                     self._fault(f"`{place}` is the place of `{owners[place]}` already", *steps)
                 owners[place] = stage.name
 
-    def _stage(self, number: int, entry: StageEntry) -> Stage:
+    def stage(self, number: int, entry: StageEntry) -> Stage:
+        """One stage; only without any fault is it what was meant."""
         here = ("stages", number)
         if entry.gates is None and _after(entry):
             self._fault(f"`{entry.name}` has no gates", *here, hint="write `gates: {}` if the chain alone is enough")
@@ -245,7 +245,10 @@ class _Reader:
             if fault := _tag_fault(tag):
                 self._fault(fault, *here, "tags", index)
         for name, gate in (entry.gates or {}).items():
-            self._check_gate(name, gate, number)
+            for option, value in _options(gate):
+                if option == "by" or option.endswith("_by"):
+                    steps = (*here, "gates", name, option.replace("_", "-"))
+                    self.signers.check(self.document, steps, value)
         return Stage(
             name=entry.name,
             after=_after(entry),
@@ -272,25 +275,23 @@ class _Reader:
             spec=_spec(stage, entry),
         )
 
-    def _check_gate(self, name: str, gate: Gate, number: int) -> None:
-        """What a gate says about signers (`by`, `…_by`) and steps must name some that are there."""
-        for option, value in _options(gate):
-            steps = ("stages", number, "gates", name, option.replace("_", "-"))
-            if option == "by" or option.endswith("_by"):
-                self.signers.check(self.document, steps, value)
-            if option == "steps":
-                known = self._steps_before(self.file.stages[number])
-                for index, step in enumerate(value):
+    def _check_gates(self) -> None:
+        """The `steps` that a gate names are steps of the stages before."""
+        for number, stage in enumerate(self.file.stages):
+            named = ((name, dict(_options(gate)).get("steps", ())) for name, gate in (stage.gates or {}).items())
+            known = self._steps_before(stage)
+            for name, steps in named:
+                for index, step in enumerate(steps):
                     if step not in known:
-                        message = f"no stage before has a step `{step}`"
-                        self._fault(message, *steps, index, hint=suggestion(step, known))
+                        message, here = f"no stage before has a step `{step}`", ("stages", number, "gates", name)
+                        self._fault(message, *here, "steps", index, hint=suggestion(step, known))
 
     def _steps_before(self, stage: StageEntry) -> list[str]:
         entries = {entry.name: entry for entry in self.file.stages}
         names, waiting = set[str](), list(_after(stage))
         while waiting:
             name = waiting.pop()
-            if name in entries and name not in names:
+            if name not in names:
                 names.add(name)
                 waiting.extend(_after(entries[name]))
         return [step.name for entry in self.file.stages if entry.name in names for step in entry.steps]
@@ -321,7 +322,8 @@ def _check_place(place: str, image: str) -> None:
     check_registry(host, place)
     if slash:
         check_repository(prefix, place)
-        check_repository(f"{prefix}/{image}", f"{place}/{image}")
+        if image:
+            check_repository(f"{prefix}/{image}", f"{place}/{image}")
 
 
 def _tag_fault(template: str) -> str:

@@ -15,7 +15,7 @@ from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
 from pipeline.places import Image
-from registries.copy import Tree
+from registries.tree import Tree
 from registries.digest import Digest
 from registries.errors import Reason
 from registries.registry import Location

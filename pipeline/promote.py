@@ -34,7 +34,8 @@ from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
 from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather
 from pipeline.places import Image, Places
-from registries.copy import Moved, Progress, Transfer, Tree, copy_image, plan_copy, tree
+from registries.copy import Moved, Progress, Transfer, copy_image, plan_copy
+from registries.tree import Tree, tree
 from registries.digest import Digest
 from registries.errors import NotFound, Refusal, TagMoved
 from registries.registry import Location

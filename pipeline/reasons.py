@@ -95,9 +95,13 @@ _BYTES: Final[_Rows] = {
         "The manifest is of a kind that can't be kept bit for bit.",
         "Push the image with a current tool, as an OCI or Docker schema 2 image.",
     ),
+    "archive-malformed": (
+        "The archive, or what the Docker engine saved, can't be read.",
+        "Write it again; an archive that was cut off or compressed on the way is not read.",
+    ),
     "layout-unsupported": (
         "The folder is no OCI layout of a version that is read.",
-        "Write it again as an OCI image layout 1.0.0; an empty folder is made into one.",
+        "Write it again as an OCI image layout 1.0.0.",
     ),
     "json-malformed": ("The bytes are not JSON.", "See what is really there; often it is an error page of a proxy."),
     "json-ambiguous": (
@@ -472,6 +476,10 @@ _UNAVAILABLE: Final[_Rows] = {
         "Run it again; see whether a proxy or another program answers at this address.",
     ),
     "deadline-exceeded": ("It took too long.", "Run it again; what was moved already is not moved twice."),
+    "docker-unavailable": (
+        "The Docker engine does not answer as it should.",
+        "Start it, or check DOCKER_HOST and the rights on its socket.",
+    ),
     "attestation-not-visible": (
         "A record was written, but the registry does not list it.",
         "Run it again. No tag was moved; others may be writing at the same time.",

@@ -12,13 +12,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pipeline.decode import AtLeast, ByName, Matches, Note, schema
+from pipeline.decode import AtLeast, AtMost, ByName, Matches, Note, schema
 from registries.digest import Digest
 from registries.errors import UsageError
 from stages.gate import Gate
 from stages.gates import GATES
 
 SCHEMA_ID: Final = "https://samebits.dev/schema/samebits.schema.json"
+
+STAGES: Final = 100
+STEPS: Final = 100
 
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2}))?", re.ASCII)
 
@@ -135,7 +138,7 @@ class StageEntry:
         ByName(GATES, "gate"),
         Note("What must be true of an image to be admitted; `{}` when the chain alone is enough."),
     ] = None
-    steps: Annotated[tuple[StepEntry, ...], Note("What must happen here before the image goes on.")] = ()
+    steps: Annotated[tuple[StepEntry, ...], AtMost(STEPS), Note("What must happen here before the image goes on.")] = ()
     tags: Annotated[tuple[str, ...], Note("The tags to set; `{source_tag}` is the tag the image came with.")] = (
         "{source_tag}",
     )
@@ -152,7 +155,7 @@ class DefinitionFile:
     image: Annotated[str, Note("The repository under each stage's registry.")]
     owners: Annotated[OwnersEntry, Note("Who signs this file.")]
     signers: Annotated[Mapping[Name, SignerEntry], Note("Everybody who may sign anything, by name.")]
-    stages: tuple[StageEntry, ...]
+    stages: Annotated[tuple[StageEntry, ...], AtMost(STAGES), Note("The stages; one of them is the entry.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,11 @@ class Faults:
         """One fault at this place."""
         self._found.append((at, Reason(code, message, f"{self.path}:{at.line}:{at.column}", hint)))
 
+    @property
+    def count(self) -> int:
+        """How many there are so far."""
+        return len(self._found)
+
     def refuse(self) -> None:
         """Raise all faults, if there are any."""
         if self._found:

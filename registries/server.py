@@ -30,7 +30,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from registries.digest import Digest
-from registries.errors import ContentError, NotFound, Refusal, UsageError
+from registries.errors import ContentError, NotFound, Refusal, Unavailable, UsageError
 from registries.kinds.layout import Layout
 from registries.limits import MANIFEST_BYTES, MIB
 from registries.manifest import OCI_INDEX, Manifest, index_bytes
@@ -62,7 +62,7 @@ _FAULTS: Final[Mapping[str, tuple[int, str]]] = {
 _LOG = logging.getLogger(__name__)
 
 
-class Fault(Exception):
+class _Fault(Exception):
     """An answer that is an error."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -94,7 +94,7 @@ def application(root: Path) -> Starlette:
             Route(f"{name}/tags/list", embedded.tags, methods=["GET"]),
             Route(f"{name}/referrers/{{digest}}", embedded.referrers, methods=["GET"]),
         ],
-        exception_handlers=dict.fromkeys((Fault, Refusal, HTTPException, ClientDisconnect, Exception), _answer_error),
+        exception_handlers=dict.fromkeys((_Fault, Refusal, HTTPException, ClientDisconnect, Exception), _answer_error),
     )
     served.router.redirect_slashes = False
     return served
@@ -200,8 +200,7 @@ class _Embedded:
         """Keep these exact bytes under their digest, and point a tag at them."""
         name, reference = _name(request), _reference(request)
         content = await _limited(request)
-        manifest = _manifest(content, request.headers.get("Content-Type", ""), reference)
-        await run_in_threadpool(self._keep, name, manifest, reference, request.headers)
+        manifest = await run_in_threadpool(self._keep, name, content, reference, request.headers)
         subject = None if manifest.subject is None else manifest.subject.digest
         return _created(request, "manifests", manifest.digest, subject)
 
@@ -219,12 +218,12 @@ class _Embedded:
         name, query = _name(request), request.query_params
         layout = self._existing(name)
         if layout is None:
-            raise Fault(404, "NAME_UNKNOWN", f"there is no repository {name}")
+            raise _Fault(404, "NAME_UNKNOWN", f"there is no repository {name}")
         if not _NUMBER.fullmatch(query.get("n", "0")):
-            raise Fault(400, "PAGINATION_NUMBER_INVALID", "`n` is not a number")
+            raise _Fault(400, "PAGINATION_NUMBER_INVALID", "`n` is not a number")
         tags = sorted(tag for tag in layout.tags() if is_tag(tag) and tag > query.get("last", ""))
         page = tags[: int(query["n"])] if "n" in query else tags
-        link = _next(request, n=query["n"], last=page[-1]) if page and len(page) < len(tags) else {}
+        link = _next(request, {"n": query["n"], "last": page[-1]}) if page and len(page) < len(tags) else {}
         return JSONResponse({"name": name, "tags": page}, headers=link)
 
     def referrers(self, request: Request) -> Response:
@@ -244,7 +243,7 @@ class _Embedded:
         if "artifactType" in query:
             headers["OCI-Filters-Applied"] = "artifactType"
         if len(page) < len(entries):
-            headers |= _next(request, **{**query, "last": page[-1]["digest"]})
+            headers |= _next(request, {**query, "last": page[-1]["digest"]})
         return Response(index_bytes(tuple(page)), headers=headers)
 
     def _existing(self, name: str) -> Layout | None:
@@ -285,7 +284,7 @@ class _Embedded:
         """No two requests write to one upload: the slower one could still do so when the file is a blob already."""
         with self._lock:
             if path in self._growing:
-                raise Fault(409, "BLOB_UPLOAD_INVALID", "another request is writing to this upload")
+                raise _Fault(409, "BLOB_UPLOAD_INVALID", "another request is writing to this upload")
             self._growing.add(path)
         try:
             yield path
@@ -314,19 +313,21 @@ class _Embedded:
                 return layout, digest, reference if isinstance(reference, str) else None
         raise NotFound("image-not-found", f"there is no manifest {reference} in this repository")
 
-    def _keep(self, name: str, manifest: Manifest, reference: Digest | str, headers: Mapping[str, str]) -> None:
+    def _keep(self, name: str, content: bytes, reference: Digest | str, headers: Mapping[str, str]) -> Manifest:
         """Store a manifest all of whose parts are here, and its tag if the request's conditions on that hold."""
+        manifest = _manifest(content, headers.get("Content-Type", ""), reference)
         layout = self._layout(name)
         parts = [blob.digest for blob in manifest.blobs if not _NOT_DISTRIBUTED.search(blob.media_type)]
         absent = [digest for digest in parts if layout.content(digest) is None]
         absent += [child.digest for child in manifest.children if not layout.is_manifest(child.digest)]
         if absent:
-            raise Fault(400, "MANIFEST_BLOB_UNKNOWN", f"push these first: {', '.join(map(str, absent))}")
+            raise _Fault(400, "MANIFEST_BLOB_UNKNOWN", f"push these first: {', '.join(map(str, absent))}")
         with layout.lock:
             tag = reference if isinstance(reference, str) else None
             if tag is not None and not _meets(headers, layout.tags().get(tag)):
-                raise Fault(412, "PRECONDITION_FAILED", f"the tag {tag} is not where the request expects it")
+                raise _Fault(412, "PRECONDITION_FAILED", f"the tag {tag} is not where the request expects it")
             layout.put_manifest(manifest, tag)
+        return manifest
 
 
 def _version(_: Request) -> Response:
@@ -351,12 +352,12 @@ def _reference(request: Request) -> Digest | str:
 def _manifest(content: bytes, media_type: str, reference: Digest | str) -> Manifest:
     """What was pushed, read; `Content-Type` and document must agree. "Pushing Manifests"."""
     if isinstance(reference, str) and not is_tag(reference):
-        raise Fault(400, "MANIFEST_INVALID", f"{reference!r} is not a tag")
+        raise _Fault(400, "MANIFEST_INVALID", f"{reference!r} is not a tag")
     algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
     try:
         manifest = Manifest.from_bytes(content, media_type=media_type.partition(";")[0].strip(), algorithm=algorithm)
     except ContentError as error:
-        raise Fault(400, "MANIFEST_INVALID", str(error)) from error
+        raise _Fault(400, "MANIFEST_INVALID", str(error)) from error
     if isinstance(reference, Digest):
         reference.check(content)
     return manifest
@@ -368,7 +369,7 @@ async def _limited(request: Request) -> bytes:
     async for chunk in request.stream():
         content += chunk
         if len(content) > MANIFEST_BYTES:
-            raise Fault(413, "MANIFEST_INVALID", f"a manifest has at most {MANIFEST_BYTES} bytes")
+            raise _Fault(413, "MANIFEST_INVALID", f"a manifest has at most {MANIFEST_BYTES} bytes")
     return bytes(content)
 
 
@@ -382,7 +383,9 @@ async def _receive(request: Request, path: Path) -> int:
         size += len(chunk)
     if promised is not None and size != before + promised:
         await run_in_threadpool(os.truncate, path, before)
-        raise Fault(400, "BLOB_UPLOAD_INVALID", f"the chunk has {size - before} bytes, not the {promised} of its range")
+        raise _Fault(
+            400, "BLOB_UPLOAD_INVALID", f"the chunk has {size - before} bytes, not the {promised} of its range"
+        )
     return size
 
 
@@ -393,13 +396,13 @@ def _promised(request: Request, size: int) -> int | None:
         return None
     match = _CONTENT_RANGE.fullmatch(header)
     if match is None:
-        raise Fault(400, "BLOB_UPLOAD_INVALID", "a Content-Range of a chunk is written FIRST-LAST")
+        raise _Fault(400, "BLOB_UPLOAD_INVALID", "a Content-Range of a chunk is written FIRST-LAST")
     if int(match[1]) != size:
-        raise Fault(
+        raise _Fault(
             416,
             "BLOB_UPLOAD_INVALID",
             f"the next chunk begins at {size}, not at {match[1]}",
-            {"Location": request.url.path, "Range": f"0-{max(size - 1, 0)}"},
+            {"Location": request.scope["path"], "Range": f"0-{max(size - 1, 0)}"},
         )
     return int(match[2]) - int(match[1]) + 1
 
@@ -467,14 +470,14 @@ def _chunks(file: BinaryIO, span: range) -> Iterator[bytes]:
 def _span(header: str, size: int) -> range | None:
     """The bytes that a `Range` header asks for; None for all, also where it can't be read. RFC 9110, 14.2."""
     match = _RANGE.fullmatch(header)
-    if match is None or not (match[1] or match[2]) or (match[1] and match[2] and int(match[2]) < int(match[1])):
+    if match is None or not (match[1] or match[2]):
         return None
     if match[1]:
         span = range(int(match[1]), min(int(match[2]) + 1, size) if match[2] else size)
     else:
         span = range(max(size - int(match[2]), 0), size)
     if not span:
-        raise Fault(416, "RANGE_INVALID", f"the blob has {size} bytes", {"Content-Range": f"bytes */{size}"})
+        raise _Fault(416, "RANGE_INVALID", f"the blob has {size} bytes", {"Content-Range": f"bytes */{size}"})
     return span
 
 
@@ -498,8 +501,9 @@ def _page(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return page
 
 
-def _next(request: Request, **parameters: str) -> dict[str, str]:
-    return {"Link": f'<{request.url.path}?{urlencode(parameters)}>; rel="next"'}
+def _next(request: Request, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Where a list goes on."""
+    return {"Link": f'<{request.scope["path"]}?{urlencode(parameters)}>; rel="next"'}
 
 
 def _identity(digest: Digest) -> dict[str, str]:
@@ -526,7 +530,7 @@ def _answer_error(request: Request, error: Exception) -> Response:
     """Every error in the one form that "Error Codes" gives, by what it says of the request; a bug is logged."""
     headers: Mapping[str, str] | None = None
     match error:
-        case Fault():
+        case _Fault():
             status, code, message, headers = error.status, error.code, str(error), error.headers
         case Refusal() if error.code in _FAULTS:
             (status, code), message = _FAULTS[error.code], str(error)
@@ -535,7 +539,7 @@ def _answer_error(request: Request, error: Exception) -> Response:
         case ClientDisconnect():
             status, code, message = 400, "BLOB_UPLOAD_INVALID", "the client went away"
         case _:
-            _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+            _LOG.error("%s %r", request.method, request.scope["path"], exc_info=error)
             status, code, message = 500, "UNKNOWN", "the registry failed; its log says why"
     return JSONResponse({"errors": [{"code": code, "message": message}]}, status, headers)
 
@@ -550,6 +554,10 @@ class _Server(uvicorn.Server):
 
 
 def _server(root: Path) -> _Server:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable("local-storage-failed", f"can't keep images here: {error}", where=str(root)) from error
     return _Server(
         uvicorn.Config(
             application(root),

@@ -159,10 +159,10 @@ def by_digest(files: Mapping[str, Content]) -> dict[Digest, Content]:
     """The blobs among the files of a layout, by the digest that their path `blobs/ALGORITHM/HEX` promises."""
     found: dict[Digest, Content] = {}
     for path, content in files.items():
-        match path.split("/"):
-            case ["blobs", algorithm, encoded]:
-                with contextlib.suppress(ContentError):  # another algorithm: no digest that anything here can name
-                    found[Digest(algorithm, encoded)] = content
+        folder, _, name = path.partition("/")
+        if folder == "blobs":
+            with contextlib.suppress(ContentError):  # another algorithm: nothing here can name that
+                found[Digest.parse(name.replace("/", ":", 1))] = content
     return found
 
 

@@ -1,7 +1,7 @@
 """The members of a tar file that somebody else made: found once, read where they lie, never extracted.
 
-Source: POSIX.1-2008 "pax", ustar interchange format; GNU tar for long names. Whatever two programs might read differently
-is refused with `archive-malformed`: absolute names, `..`, names given twice, sparse files, devices, a missing end.
+Source: POSIX.1-2008 "pax", ustar interchange format; GNU tar for long names. What programs might read differently is
+refused with `archive-malformed`: absolute names, `..`, names given twice, sparse files, devices, a missing end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import weakref
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, Self
 

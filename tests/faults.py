@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import socket
@@ -20,9 +21,8 @@ import struct
 import threading
 import uuid
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -66,12 +66,8 @@ Action = Callable[[Seen, Answer], Reply]
 
 
 def status(code: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Action:
-    """Answer this, whatever was asked."""
-
-    def act(seen: Seen, answer: Answer) -> Reply:
-        return Reply(status=code, headers=dict(headers or {}), body=body)
-
-    return act
+    """Answer this, whatever was asked; nothing takes effect."""
+    return lambda *_: Reply(status=code, headers=dict(headers or {}), body=body)
 
 
 def redirect(url: str, code: int = 307) -> Action:
@@ -82,61 +78,39 @@ def challenge(header: str) -> Action:
     return status(401, {"WWW-Authenticate": header})
 
 
+def then(change: Callable[[Reply], Reply]) -> Action:
+    """Do what was asked, and change the answer."""
+    return lambda _, answer: change(answer())
+
+
 def header(name: str, value: str | None) -> Action:
-    """Answer correctly, but with this header: lying digests, foreign upload locations, encodings. None: without."""
+    """Lying digests, foreign upload locations, encodings. None: without this header."""
 
-    def act(seen: Seen, answer: Answer) -> Reply:
-        reply = answer()
-        reply.headers = {key: old for key, old in reply.headers.items() if key.lower() != name.lower()}
-        if value is not None:
-            reply.headers[name] = value
-        return reply
+    def change(reply: Reply) -> Reply:
+        others = {key: old for key, old in reply.headers.items() if key.lower() != name.lower()}
+        return replace(reply, headers=others if value is None else {**others, name: value})
 
-    return act
+    return then(change)
 
 
 def body(change: Callable[[bytes], bytes]) -> Action:
-    """Answer with other, longer or shorter bytes; everything else stays as it was."""
-
-    def act(seen: Seen, answer: Answer) -> Reply:
-        reply = answer()
-        reply.body = change(_whole(reply))
-        return reply
-
-    return act
+    """Other, longer or shorter bytes under the same headers, but for the length."""
+    return then(lambda reply: replace(reply, body=change(_whole(reply))))
 
 
 def cut(after: int = -1) -> Action:
-    """Do what was asked, but cut the connection after so many bytes of the body; -1: before the answer."""
-
-    def act(seen: Seen, answer: Answer) -> Reply:
-        reply = answer()
-        reply.cut = after
-        return reply
-
-    return act
+    """Reset the connection after so many bytes of the body; -1: before the answer."""
+    return then(lambda reply: replace(reply, cut=after))
 
 
 def dribble(seconds: float) -> Action:
-    """Answer correctly, one byte at a time."""
-
-    def act(seen: Seen, answer: Answer) -> Reply:
-        reply = answer()
-        reply.pace = seconds
-        return reply
-
-    return act
+    """One byte of the body at a time, this long after the one before."""
+    return then(lambda reply: replace(reply, pace=seconds))
 
 
 def endless(chunk: bytes = b" " * 65536) -> Action:
     """A body that never ends."""
-
-    def act(seen: Seen, answer: Answer) -> Reply:
-        reply = answer()
-        reply.body = iter(lambda: chunk, b"")
-        return reply
-
-    return act
+    return then(lambda reply: replace(reply, body=itertools.repeat(chunk)))
 
 
 def without(*digests: str) -> Action:
@@ -151,15 +125,15 @@ def without(*digests: str) -> Action:
 
 
 def call(function: Callable[[Seen], object], *, after: bool = False) -> Action:
-    """Call this before the request takes effect, or after it did and before it is answered; then go on correctly."""
+    """Call this before the request takes effect, or after it did and before it is answered."""
 
     def act(seen: Seen, answer: Answer) -> Reply:
-        if after:
-            reply = answer()
+        if not after:
             function(seen)
-            return reply
-        function(seen)
-        return answer()
+        reply = answer()
+        if after:
+            function(seen)
+        return reply
 
     return act
 
@@ -173,56 +147,47 @@ class _Rule:
     matches: int = 0
 
 
+@dataclass(kw_only=True, eq=False)
 class FaultRegistry:
-    """The registry. Its store is open to tests: `blobs`, `manifests` (media type, bytes) and `tags`, by repository."""
+    """The registry. Its switches and its store (by repository and digest or tag) are open to tests at any time."""
 
-    def __init__(
-        self,
-        *,
-        referrers_api: bool = True,
-        oci_subject: bool = True,
-        conditions: bool = False,
-        login: tuple[str, str] | None = None,
-        bearer: bool = False,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        """`conditions`: If-Match and If-None-Match are heeded; `login` asks for it, `bearer` through a token server."""
-        self.referrers_api = referrers_api
-        self.oci_subject = oci_subject
-        self.conditions = conditions
-        self.login = login
-        self.bearer = bearer
-        self.ranges = True
-        self.mounts = True
-        self.page_size: int | None = None
-        self.blobs: dict[tuple[str, str], bytes] = {}
-        self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
-        self.tags: dict[tuple[str, str], str] = {}
-        self.requests: list[Seen] = []
-        self.errors: list[BaseException] = []
+    referrers_api: bool = True
+    oci_subject: bool = True
+    conditions: bool = False  # heed If-Match and If-None-Match
+    ranges: bool = True
+    mounts: bool = True
+    page_size: int | None = None
+    login: tuple[str, str] | None = None  # ask for this user and password …
+    bearer: bool = False  # … at a token server, /token
+    tls: ssl.SSLContext | None = None
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)  # media type and bytes
+    tags: dict[tuple[str, str], str] = field(default_factory=dict)
+    tokens: dict[str, list[str]] = field(default_factory=dict)  # the scopes that were granted
+    requests: list[Seen] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
         self.stopped = threading.Event()
         self._uploads: dict[str, bytes] = {}
-        self.tokens: dict[str, frozenset[str]] = {}
         self._rules: list[_Rule] = []
         self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), self, tls)
-        self.host = f"127.0.0.1:{self._server.server_port}"
-        self.url = f"{'http' if tls is None else 'https'}://{self.host}"
+        self._server = _Server(("127.0.0.1", 0), self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self.host = f"127.0.0.1:{self._server.server_port}"
+        self.url = f"{'https' if self.tls else 'http'}://{self.host}"
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.stopped.set()
         self._server.shutdown()
         self._server.close_connections()
         self._server.server_close()
         self._thread.join(5)
-        if error is None and self.errors:
+        if kind is None and self.errors:
             raise self.errors[0]
 
     def rule(self, method: str, path: str, action: Action, *, nth: int | Container[int] | None = None) -> None:
@@ -290,26 +255,20 @@ class FaultRegistry:
             return None
         given = seen.headers.get("authorization", "")
         name = re.sub(r"^/v2/|/(blobs|manifests|tags|referrers)/.*$", "", path)
-        action = "pull" if seen.method in ("GET", "HEAD") else "push"
-        if not self.bearer:
-            offer = 'Basic realm="faults"'
-            passed = given == _basic(*self.login)
-        else:
+        if self.bearer:
             offer = f'Bearer realm="{self.url}/token",service="faults",scope="repository:{name}:pull,push"'
-            passed = f"{name}:{action}" in self.tokens.get(given.removeprefix("Bearer "), ())
+            wanted = "pull" if seen.method in ("GET", "HEAD") else "push"
+            granted = [scope.split(":") for scope in self.tokens.get(given.removeprefix("Bearer "), [])]
+            passed = any(of == name and wanted in actions.split(",") for _, of, actions in granted)
+        else:
+            offer, passed = 'Basic realm="faults"', given == _basic(*self.login)
         return None if passed else _error(401, "UNAUTHORIZED", {"WWW-Authenticate": offer})
 
     def _token(self, seen: Seen) -> Reply:
         if self.login is None or seen.headers.get("authorization") != _basic(*self.login):
             return _error(401, "UNAUTHORIZED")
         token = uuid.uuid4().hex
-        granted = {
-            f"{name}:{action}"
-            for scope in parse_qs(urlsplit(seen.path).query).get("scope", [])
-            for _, name, actions in [scope.split(":")]
-            for action in actions.split(",")
-        }
-        self.tokens[token] = frozenset(granted)
+        self.tokens[token] = parse_qs(urlsplit(seen.path).query).get("scope", [])
         return _json(200, {"token": token, "expires_in": 300})
 
     def _start(self, seen: Seen, name: str) -> Reply:
@@ -347,9 +306,6 @@ class FaultRegistry:
     def _blob(self, seen: Seen, name: str, digest: str) -> Reply:
         if (name, digest) not in self.blobs:
             return _error(404, "BLOB_UNKNOWN")
-        if seen.method == "DELETE":
-            del self.blobs[name, digest]
-            return Reply(status=202)
         content = self.blobs[name, digest]
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", seen.headers.get("range", "")) if self.ranges else None
@@ -367,11 +323,6 @@ class FaultRegistry:
         digest = reference if ":" in reference else self.tags.get((name, reference), "")
         if (name, digest) not in self.manifests:
             return _error(404, "MANIFEST_UNKNOWN")
-        if seen.method == "DELETE":
-            self.tags = {key: to for key, to in self.tags.items() if key != (name, reference) and to != reference}
-            if ":" in reference:
-                del self.manifests[name, digest]
-            return Reply(status=202)
         media_type, content = self.manifests[name, digest]
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
         return Reply(headers=headers, body=content)
@@ -420,13 +371,9 @@ class FaultRegistry:
                 artifact_type = value.get("artifactType") or value.get("config", {}).get("mediaType")
                 entry = {"mediaType": media_type, "digest": digest, "size": len(content), "artifactType": artifact_type}
                 entries.append(entry | ({"annotations": value["annotations"]} if value.get("annotations") else {}))
-        headers = {}
-        if "artifactType" in seen.query:
-            entries = [entry for entry in entries if entry["artifactType"] == seen.query["artifactType"]]
-            headers["OCI-Filters-Applied"] = "artifactType"
         shown, link = self._page(seen, entries, f"/v2/{name}/referrers/{subject}")
         listed = {"schemaVersion": 2, "mediaType": INDEX, "manifests": shown}
-        return _json(200, listed, media_type=INDEX, headers=headers | link)
+        return _json(200, listed, media_type=INDEX, headers=link)
 
     def _page(self, seen: Seen, items: list[Any], path: str) -> tuple[list[Any], dict[str, str]]:
         """The items after `last` (a position for referrers, a tag for tags), and the link to the rest."""
@@ -444,17 +391,16 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], registry: FaultRegistry, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, address: tuple[str, int], registry: FaultRegistry) -> None:
         self.registry = registry
-        self._tls = tls
         self._open: set[socket.socket] = set()
         super().__init__(address, _Handler)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         connection = request
         try:
-            if self._tls is not None:
-                connection = self._tls.wrap_socket(request, server_side=True)
+            if self.registry.tls is not None:
+                connection = self.registry.tls.wrap_socket(request, server_side=True)
             self._open.add(connection)
             self.finish_request(connection, client_address)
         except OSError:

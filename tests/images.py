@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registries.copy import ImagePlatform
+from registries.tree import Platform
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.manifest import EMPTY, EMPTY_CONTENT, OCI_INDEX, OCI_MANIFEST, Manifest, artifact, index_bytes
@@ -27,7 +27,7 @@ class Image:
 
     manifests: tuple[Manifest, ...]
     blobs: tuple[tuple[Descriptor, bytes], ...]
-    platforms: tuple[ImagePlatform, ...] = ()
+    platforms: tuple[Platform, ...] = ()
 
     @property
     def manifest(self) -> Manifest:
@@ -115,6 +115,6 @@ def _platform(name: str, layers: int, seed: str, spaces: int) -> Image:
     return Image((manifest,), (*zip(described, zipped, strict=True), (blob(config, CONFIG_TYPE), config)))
 
 
-def _named(name: str, manifest: Manifest) -> ImagePlatform:
+def _named(name: str, manifest: Manifest) -> Platform:
     assert manifest.config is not None
-    return ImagePlatform(name=name, manifest=manifest.digest, config=manifest.config.digest)
+    return Platform(name=name, manifest=manifest.digest, config=manifest.config.digest)

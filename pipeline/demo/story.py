@@ -51,7 +51,7 @@ def tell(folder: Path, *, clock: Callable[[], datetime], write: Callable[[str], 
         workshop.built("1.0")
         _journey(story)
         before = workshop.tagged("prod", "1.0").digest
-        story.says("now five forgeries; each one must be refused, and production must stay as it is")
+        story.says("five forgeries follow; each one must be refused, and production must stay as it is")
         for title, code, forge in FORGERIES:
             story.says(title)
             story.shows(f"promote prod {forge(workshop)} --key keys/ci-promote.key", code=code)

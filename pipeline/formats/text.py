@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attestations.chain import Link
 from pipeline.audit import StageStory, Standing, Story, Verification
-from pipeline.formats.result import Result, StepDone, Told
+from pipeline.formats.result import Result, Shown, StepDone, Told
 from pipeline.promote import Admitted, Plan, Promotion
 from registries.copy import Moved
 from registries.limits import KIB
@@ -17,22 +17,25 @@ _MARKS = {Standing.ADMITTED: "✔", Standing.ABSENT: "·", Standing.BROKEN: "✘
 
 def render(result: Result) -> str:
     """The text of a result, ending in a newline; empty when there is nothing but reasons, which go to stderr."""
-    match result.shown:
+    return "".join(f"{line}\n" for line in _lines(result.shown))
+
+
+def _lines(shown: Shown | None) -> Iterable[str]:
+    match shown:
         case None:
-            lines: Iterable[str] = ()
-        case Promotion() as promotion:
-            lines = _promotion(promotion)
-        case Plan() as plan:
-            lines = _plan(plan)
-        case Verification() as verification:
-            lines = _verification(verification)
-        case Story() as story:
-            lines = _story(story)
-        case StepDone() as done:
-            lines = _step(done)
-        case Told(heading=heading, lines=facts):
-            lines = [heading, *_facts(facts)] if heading else list(_facts(facts))
-    return "".join(f"{line}\n" for line in lines)
+            return ()
+        case Promotion():
+            return _promotion(shown)
+        case Plan():
+            return _plan(shown)
+        case Verification():
+            return _verification(shown)
+        case Story():
+            return _story(shown)
+        case StepDone():
+            return _step(shown)
+        case Told():
+            return (*((shown.heading,) if shown.heading else ()), *_facts(shown.lines))
 
 
 def _promotion(promotion: Promotion) -> Iterable[str]:
@@ -119,8 +122,7 @@ def _stage_details(stage: StageStory) -> Iterable[str]:
 def _link_lines(link: Link) -> Iterable[str]:
     yield f"  record {link.record}"
     for gate in link.admission.gates:
-        counts = ", ".join(f"{count} {name}" for name, count in gate.counts)
-        yield f"  gate {gate.gate}: {gate.verdict}{f' ({counts})' if counts else ''}"
+        yield f"  gate {gate.gate}: {gate.verdict} ({_counts(gate.counts)})"
     for before in link.admission.predecessors:
         yield f"  after {before.stage} {before.record}"
 
@@ -132,8 +134,7 @@ def _step(done: StepDone) -> Iterable[str]:
     if step.exit_code is not None:
         facts.append(("exit code", str(step.exit_code)))
     for report in step.reports:
-        counts = ", ".join(f"{count} {name}" for name, count in report.summary) or "nothing found"
-        facts.append(("report", f"{report.format} {report.digest} ({counts})"))
+        facts.append(("report", f"{report.format} {report.digest} ({_counts(report.summary)})"))
     facts += [("replaces", str(digest)) for digest in step.supersedes]
     yield from _facts(facts)
 
@@ -142,6 +143,10 @@ def _facts(facts: Iterable[tuple[str, str]]) -> Iterable[str]:
     pairs = list(facts)
     width = max((len(name) for name, _ in pairs), default=0)
     return (f"  {name:<{width}}  {value}" for name, value in pairs)
+
+
+def _counts(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts if count) or "nothing found"
 
 
 def _moved(moved: Moved) -> str:

@@ -15,7 +15,7 @@ from registries.tarball import ARCHIVE_BYTES, Tarball
 
 
 class ArchiveRegistry(SealedImages):
-    """The archive as a read-only Registry with one repository, whose name is ignored. `limit` is that of a gzip'd one."""
+    """The archive as a read-only Registry with one repository. Of a gzip'd file `limit` bytes are unpacked at most."""
 
     def __init__(self, path: Path, *, limit: int = ARCHIVE_BYTES) -> None:
         name = f"oci-archive:{path}"

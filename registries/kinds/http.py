@@ -441,12 +441,12 @@ class HttpRegistry:
         there is another, some of our own rounds later. Source: "Pushing Manifests with Subject", step 4.
         """
         tag = referrers_tag(subject)
+        where = f"{self._host}/{repository}:{tag}"
         wrote = seen = False
         with self._writing(repository, tag):
             for step in range(_LISTING_TRIES):
                 started = time.monotonic()
-                page = self._tagged(repository, tag)
-                listing, conditions = self._listing(page, subject, f"{self._host}/{repository}:{tag}")
+                listing, conditions = self._listing(self._tagged(repository, tag), subject, where)
                 if _names(listing, manifest.digest):
                     if seen or not wrote:
                         return
@@ -454,6 +454,8 @@ class HttpRegistry:
                     rounds = _SETTLING_ROUNDS * (time.monotonic() - started)
                     self._transport.pause(0, at_least=min(max(rounds, _SETTLING[0]), _SETTLING[1]), longest=0.0)
                     continue
+                if len(listing["manifests"]) >= REFERRERS:
+                    raise _too_many(where)
                 listing["manifests"].append(manifest.listed.json())
                 self._put(repository, tag, dumps(listing), OCI_INDEX, conditions)
                 if wrote:
@@ -462,7 +464,7 @@ class HttpRegistry:
         raise Unavailable(
             "attestation-not-visible",
             f"{manifest.digest} was pushed, but other writers keep removing it from the list of referrers",
-            where=f"{self._host}/{repository}:{tag}",
+            where=where,
             hint="run it again; if it stays so, the registry does not keep what is written to this tag",
         )
 
@@ -474,8 +476,8 @@ class HttpRegistry:
         try:
             if not _is_list(page):
                 raise malformed("it is no image index", where)
-            entries = _entries(page.content, where)
-            listing = loads_object(page.content, limit=MANIFEST_BYTES, where=where)
+            _entries(page.content, where)
+            return loads_object(page.content, limit=MANIFEST_BYTES, where=where), page.conditions
         except ContentError as error:
             raise ContentError(
                 "fallback-tag-occupied",
@@ -483,9 +485,6 @@ class HttpRegistry:
                 where=where,
                 hint="remove that tag; no image may use a name of this form",
             ) from error
-        if len(entries) >= REFERRERS:
-            raise _too_many(where)
-        return listing, page.conditions
 
     def _writing(self, repository: str, tag: str) -> threading.Lock:
         """Our own writers of one tag go one after the other."""

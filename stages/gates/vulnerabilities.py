@@ -143,9 +143,8 @@ def _scan(report: Report, evidence: Evidence) -> _Scan:
     The digest of an index does not say which of its platforms was scanned.
     """
     findings = FINDINGS[report.format](report.content)
-    named = [p for p in evidence.platforms if {p.manifest, p.config} & {*findings.about}]
-    if not named and len(evidence.platforms) == 1 and evidence.subject in findings.about:
-        named = list(evidence.platforms)
+    whole = evidence.platforms if evidence.subject in findings.about else ()
+    named = [p for p in evidence.platforms if {p.manifest, p.config} & {*findings.about}] or whole
     if not named:
         about = ", ".join(map(str, findings.about)) or "no digest"
         raise ContentError("subject-mismatch", f"the report names {about}, and no platform of {evidence.subject}")
@@ -203,7 +202,6 @@ def _one(findings: Sequence[Finding]) -> Finding:
         version=findings[0].version,
         aliases=tuple(sorted(names - {chosen})),
         fixed_in=" or ".join(sorted(fixes)),
-        title=min((finding.title for finding in findings if finding.title), default=""),
     )
 
 

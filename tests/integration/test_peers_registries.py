@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import tarfile
@@ -12,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from registries.copy import copy_image, plan_copy
+from registries.kinds.http import HttpRegistry, http_registry
+from registries.registry import Location
 from registries.server import serve_in_thread
-from tests import peers
+from tests import images, peers
 
 pytestmark = pytest.mark.peer
 
@@ -78,8 +82,8 @@ def test_crane_reads_back_what_it_pushed(repository: str, tmp_path: Path) -> Non
 
 
 def test_crane_copies_an_index_by_mounting(repository: str, tmp_path: Path) -> None:
-    images = [push(f"{repository}:{name}", layer(tmp_path, name, name.encode())) for name in ("amd64", "arm64")]
-    options = [option for image in images for option in ("-m", f"{repository}@{image}")]
+    made = [push(f"{repository}:{name}", layer(tmp_path, name, name.encode())) for name in ("amd64", "arm64")]
+    options = [option for image in made for option in ("-m", f"{repository}@{image}")]
     peers.run("crane", "index", "append", *options, "-t", f"{repository}:v1")
     peers.run("crane", "copy", f"{repository}:v1", f"{repository}-copy:v1")
     assert peers.run("crane", "digest", f"{repository}-copy:v1") == peers.run("crane", "digest", f"{repository}:v1")
@@ -163,3 +167,41 @@ def test_cosign_verifies_what_it_attested_also_in_a_copy(repository: str, tmp_pa
     peers.run("cosign", "generate-key-pair", "--output-key-prefix", f"{key}-other", env=silent)
     refused = peers.attempt("cosign", "verify-attestation", *trusting, f"{key}-other.pub", image)
     assert refused.returncode != 0
+
+
+@pytest.fixture(scope="module")
+def places(server: str) -> Iterator[dict[str, HttpRegistry]]:
+    """The embedded registry and two that others wrote: one without referrers API, one with an awkward one."""
+    with peers.docker_registry() as docker, peers.ggcr_registry() as ggcr:
+        hosts = {"embedded": server, "docker-registry": docker, "go-containerregistry": ggcr}
+        yield {name: http_registry(host, environment={}) for name, host in hosts.items()}
+
+
+@pytest.mark.parametrize(
+    ("origin", "target"), list(itertools.permutations(["embedded", "docker-registry", "go-containerregistry"], 2))
+)
+def test_a_copy_between_registries_brings_all_that_hangs_on_the_image(
+    places: dict[str, HttpRegistry], origin: str, target: str, tmp_path: Path
+) -> None:
+    repository = f"from-{origin}/to-{target}"
+    source, destination = (Location(places[name], repository) for name in (origin, target))
+    subject = images.image().push(source, "v1").digest
+    note = tmp_path / "note.txt"
+    for number in range(2):
+        note.write_text(f"on the image, {number}")
+        attach(f"{source}@{subject}", note)
+    first, _ = attached = source.registry.referrers(repository, subject)
+    note.write_text("on a note")
+    attach(f"{source}@{first.digest}", note)
+
+    moved = copy_image(plan_copy(subject, source, destination))
+    assert moved.manifests == len(images.image().manifests) + 3
+    assert {entry.digest for entry in destination.registry.referrers(repository, subject)} == {
+        entry.digest for entry in attached
+    }
+    assert len(destination.registry.referrers(repository, first.digest)) == 1
+    assert peers.run("crane", "validate", "--remote", f"{destination}@{subject}").startswith("PASS")
+    assert {entry["digest"] for entry in discovered(f"{destination}@{subject}")} == {
+        str(entry.digest) for entry in attached
+    }
+    assert plan_copy(subject, source, destination).is_empty

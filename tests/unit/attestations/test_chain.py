@@ -197,6 +197,32 @@ def test_two_records_of_a_step_where_neither_replaces_the_other_are_ambiguous() 
     assert codes(everything(pieces)) == ["step-ambiguous"]
 
 
+def twin(bundle: Bundle) -> Bundle:
+    """The same record in other words, as anybody who may push can write it."""
+    return Bundle.from_bytes(bundle.content.replace(b"{", b"{ ", 1))
+
+
+def test_a_twin_of_a_step_record_neither_blocks_nor_counts_twice() -> None:
+    pieces = whole()
+    pieces.bundles["twin"] = twin(pieces.bundles["test/integration"])
+    assert pieces.bundles["twin"].record != pieces.bundles["test/integration"].record
+    assert len(chain(everything(pieces)).links) == 2
+
+
+def test_a_twin_of_a_failure_is_replaced_together_with_it() -> None:
+    pieces = whole().without("test/integration")
+    failed = pieces.step("test", "integration", by="ci-promote", name="failed", result=StepResult.FAILED)
+    pieces.bundles["twin"] = twin(failed)
+    pieces.step("test", "integration", by="ci-promote", supersedes=(failed.record,))
+    assert len(chain(everything(pieces)).links) == 2
+
+
+def test_a_twin_of_an_admission_changes_nothing() -> None:
+    pieces = whole()
+    pieces.bundles["twin"] = twin(pieces.bundles["test"])
+    assert chain(everything(pieces)).links[1].record == pieces.bundles["test"].record
+
+
 def test_a_foreign_record_can_not_supersede_a_failure() -> None:
     pieces = whole()
     failed = pieces.step("test", "integration", by="ci-promote", result=StepResult.FAILED)

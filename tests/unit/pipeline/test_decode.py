@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import jsonschema
 import pytest
 
-from pipeline.decode import AtLeast, ByName, Matches, Note, decode, schema
+from pipeline.decode import AtLeast, AtMost, ByName, Matches, Note, decode, schema
 from pipeline.yaml_nodes import DefinitionError, parse
 from registries.digest import Digest
 from registries.errors import UsageError
@@ -62,7 +62,7 @@ class File:
     words: tuple[Word, ...] = ()
     one_or_many: str | tuple[str, ...] = ()
     vehicles: Mapping[Word, Car | Boat] = field(default_factory=dict)
-    fleet: tuple[Car, ...] = ()
+    fleet: Annotated[tuple[Car, ...], AtMost(3)] = ()
     by_name: Annotated[Mapping[str, Any], ByName({"car": Car, "ticket": Ticket}, "thing")] = field(default_factory=dict)
 
 
@@ -143,6 +143,7 @@ def test_every_kind_of_value_is_read() -> None:
         ("vehicles: {x: {sails: 2}}", "3:15", "definition-invalid", "a mapping with wheels or a mapping with hull", ""),
         ("vehicles: {x: {hul: a}}", "3:16", "policy-key-unknown", "unknown key 'hul'", "did you mean `hull`?"),
         ("vehicles: {x: {hull: a, wheels: 4}}", "3:25", "policy-key-unknown", "'wheels'", "known: hull, sails"),
+        ("fleet: [a, b, c, d]", "3:8", "definition-invalid", "`fleet` has 4 items; at most 3 are read", ""),
         ("fleet: [{}]", "3:9", "definition-invalid", "`wheels` is missing in `fleet`", ""),
         ("fleet: [x]", "3:9", "definition-invalid", "`fleet` must be a mapping with wheels, not 'x'", ""),
         ("fleet: [{wheels: 2}]", "3:18", "definition-invalid", "must be a whole number from 3, not 2", ""),
@@ -151,7 +152,7 @@ def test_every_kind_of_value_is_read() -> None:
         ("fleet: [{wheels: 4, top-speed: 1.5}]", "3:32", "definition-invalid", "must be a whole number, not '1.5'", ""),
         ("fleet: [{wheels: 13}]", "3:9", "definition-invalid", "`fleet`: 13 wheels bring no luck", "take 12"),
         ("by-name: [car]", "3:10", "definition-invalid", "`by-name` must be a mapping by thing, not a list", ""),
-        ("by-name: {car:}", "3:14", "definition-invalid", "`car` must be a mapping with wheels, not nothing", ""),
+        ("by-name:\n  car:", "4:7", "definition-invalid", "`car` must be a mapping with wheels, not nothing", ""),
     ],
 )
 def test_a_fault_is_told_with_its_place_its_code_and_what_is_near(
@@ -217,6 +218,7 @@ def test_the_schema_says_what_decode_takes() -> None:
         good | {"vehicles": {"X": {"wheels": 4}}},
         good | {"vehicles": {"x": {"wheels": 4, "hull": "a"}}},
         good | {"fleet": [{"wheels": 2}]},
+        good | {"fleet": [{"wheels": wheels} for wheels in (3, 4, 5, 6)]},
         good | {"by-name": {"cat": {}}},
     ):
         assert not check(bad), bad

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -22,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registries.digest import Digest
-from registries.errors import UsageError
+from registries.errors import Unavailable, UsageError
 from registries.limits import MANIFEST_BYTES
 from registries.manifest import DOCKER_MANIFEST, EMPTY, EMPTY_CONTENT, OCI_INDEX, OCI_MANIFEST
 from registries.server import serve, serve_in_thread
@@ -182,6 +183,31 @@ def ask_raw(address: str, method: str, path: str) -> tuple[int, str]:
         return answer.status, json.loads(answer.read())["errors"][0]["code"]
 
 
+_ODD_TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12)
+_WORDS = ["a", "B", "blobs", "uploads", "manifests", "tags", "list", "referrers", "v1", "..", "%2f", "%ff", "_oci"]
+_PIECES = st.sampled_from([*_WORDS, "", "0" * 32, str(EMPTY.digest), str(_ABSENT), f"sha512:{'0' * 128}", "sha256:"])
+_PARAMETERS = st.sampled_from(["digest", "mount", "from", "n", "last", "artifactType", "request"])
+_HEADERS = st.sampled_from(["Range", "Content-Range", "Content-Type", "If-Match", "If-None-Match", "Host", "Accept"])
+_VALUES = _ODD_TEXT | st.sampled_from(["bytes=0-", "0-1", OCI_MANIFEST, "*", str(EMPTY.digest), "a", "-1", "9" * 30])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+    path=st.lists(_PIECES, max_size=5),
+    query=st.dictionaries(_PARAMETERS, _VALUES, max_size=3),
+    headers=st.dictionaries(_HEADERS, _VALUES, max_size=3),
+    body=st.sampled_from([b"", EMPTY_CONTENT, manifest(), b"[" * 1000]),
+)
+def test_no_request_makes_the_server_fail(
+    address: str, *, method: str, path: list[str], query: dict[str, str], headers: dict[str, str], body: bytes
+) -> None:
+    connection = http.client.HTTPConnection(address, timeout=20)
+    with contextlib.closing(connection):
+        connection.request(method, f"/v2/{'/'.join(path)}?{urlencode(query)}", body, headers)
+        assert connection.getresponse().status < 500
+
+
 @pytest.mark.parametrize("digest", ["sha256:bad", "md5:" + "0" * 32, "sha256:" + "A" * 64, "sha256", "sha256:%0a"])
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "blobs"), ("HEAD", "blobs"), ("DELETE", "blobs"), ("GET", "referrers")]
@@ -244,8 +270,8 @@ def test_a_range_of_a_blob_is_partial_content(client: Client, asked: str, conten
     assert answer.headers["Content-Length"] == str(len(content))
 
 
-@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=" + "9" * 18 + "-"])
-def test_a_range_beyond_the_blob_is_not_satisfiable(client: Client, asked: str) -> None:
+@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=10-20", "bytes=5-2", "bytes=-0", "bytes=" + "9" * 18 + "-"])
+def test_a_range_without_any_byte_of_the_blob_is_not_satisfiable(client: Client, asked: str) -> None:
     digest = client.blob()
     answer = client.ask("GET", f"blobs/{digest}", headers={"Range": asked})
     assert answer.status_code == 416
@@ -254,7 +280,7 @@ def test_a_range_beyond_the_blob_is_not_satisfiable(client: Client, asked: str) 
 
 
 @pytest.mark.parametrize(
-    "asked", ["items=0-3", "bytes=5-2", "bytes=a-b", "bytes=-", "bytes=0-1,3-4", "bytes", "bytes=" + "9" * 5000 + "-"]
+    "asked", ["items=0-3", "bytes=a-b", "bytes=-", "bytes=0-1,3-4", "bytes", "bytes=" + "9" * 5000 + "-"]
 )
 def test_a_range_that_can_not_be_read_is_ignored(client: Client, asked: str) -> None:
     digest = client.blob()
@@ -364,6 +390,24 @@ def test_an_upload_that_nobody_began_is_unknown(client: Client, method: str, nam
     client.blob()
     status, _ = ask_raw(client.address, method, f"/v2/{client.repository}/blobs/uploads/{name}")
     assert status == 404
+
+
+def test_only_one_request_at_a_time_writes_to_an_upload(client: Client) -> None:
+    location = client.begin()
+    host, _, port = client.address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        head = (
+            f"PATCH {location} HTTP/1.1\r\nHost: {client.address}\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        for method in ("PATCH", "PUT", "DELETE"):
+            answer = client.ask(method, location, _BLOB, digest=str(Digest.of(_BLOB)))
+            assert answer.status_code == 409
+            assert code(answer) == "BLOB_UPLOAD_INVALID"
+        connection.sendall(_BLOB)
+        assert connection.recv(100).startswith(b"HTTP/1.1 202 ")
+    assert client.ask("PUT", location, digest=str(Digest.of(_BLOB))).status_code == 201
 
 
 def test_an_upload_belongs_to_its_repository(client: Client) -> None:
@@ -614,6 +658,23 @@ def test_a_layer_that_may_not_be_distributed_may_be_absent(client: Client, media
     assert client.put(manifest(layers=[pointer(_ABSENT, 18, media_type)])).status_code == 201
 
 
+def test_bytes_that_changed_on_disk_are_served_as_they_are(client: Client, root: Path) -> None:
+    """A client that does not hash what it gets has to be found out with this registry too."""
+    digest, blob = client.image("v1"), client.blob()
+    for changed in (digest, blob):
+        (root / client.repository / "_oci" / "blobs" / "sha256" / changed.hex).write_bytes(b"changed")
+    for path in ("manifests/v1", f"manifests/{digest}", f"blobs/{blob}"):
+        answer = client.ask("GET", path)
+        assert (answer.status_code, answer.content) == (200, b"changed")
+
+
+def test_a_manifest_whose_bytes_are_gone_is_unknown(client: Client) -> None:
+    digest = client.image("v1")
+    assert client.ask("DELETE", f"blobs/{digest}").status_code == 202
+    for reference in ("v1", str(digest)):
+        assert client.ask("GET", f"manifests/{reference}").status_code == 404
+
+
 def test_deleting_a_tag_leaves_the_manifest(client: Client) -> None:
     digest = client.image("v1")
     assert client.ask("DELETE", "manifests/v1").status_code == 202
@@ -787,7 +848,7 @@ def test_a_long_list_comes_in_pages_that_a_manifest_limit_can_hold(client: Clien
     for number in range(5):
         fields: dict[str, Any] = {"artifactType": f"text/{number % 2}", "annotations": {str(number): large}}
         pushed.append(str(client.image(subject=pointer(subject, 1), **fields)))
-    first = client.ask("GET", f"referrers/{subject}")
+    first = client.ask("GET", f"referrers/{subject}", request="any other parameter")
     assert len(first.content) <= MANIFEST_BYTES
     assert "next" in first.links
     assert sorted(entry["digest"] for entry in referrers(client, subject)) == sorted(pushed)
@@ -868,6 +929,21 @@ def test_an_address_that_is_taken_is_a_usage_error(address: str, tmp_path: Path)
     with pytest.raises(UsageError) as error:
         serve(tmp_path, host, int(port), ready=lambda _: pytest.fail("it can't be ready"))
     assert error.value.code == "address-unavailable"
+
+
+def test_a_folder_that_can_not_be_made_is_refused_before_anything_is_served(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable) as error, serve_in_thread(tmp_path / "file" / "registry"):
+        pytest.fail("it can't be served")
+    assert error.value.code == "local-storage-failed"
+
+
+@pytest.mark.parametrize("host", ["[", "x/?#", "a b", "127.0.0.1:x"])
+def test_a_strange_host_header_changes_nothing(address: str, host: str) -> None:
+    connection = http.client.HTTPConnection(address, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/v2/a/tags/list", headers={"Host": host})
+        assert connection.getresponse().status == 404
 
 
 def test_what_is_not_http_gets_a_bad_request(address: str) -> None:

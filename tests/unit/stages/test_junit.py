@@ -32,6 +32,7 @@ def test_cases_are_counted_by_how_they_ended() -> None:
 
 def test_a_case_is_named_with_its_class() -> None:
     assert junit.read(suite(BAD).encode()).failed == ("shop.b",)
+    assert junit.read(b"<testsuite><testcase><error/></testcase></testsuite>").failed == ("a case without a name",)
 
 
 def test_a_case_that_fails_and_is_skipped_failed() -> None:
@@ -72,6 +73,7 @@ def test_no_case_is_empty(content: bytes) -> None:
         {"skipped": "0"},
         {"skipped": "2"},
         {"skipped": "1", "disabled": "1"},
+        {"disabled": "2"},
         {"tests": ""},
         {"tests": "three"},
         {"tests": "-3"},
@@ -111,7 +113,7 @@ def test_a_report_with_failures_says_no_whatever_it_claims() -> None:
         GOOD,
         f'<x:testsuite xmlns:x="urn:x">{GOOD}</x:testsuite>',
         f"<testsuite><testcase>{GOOD}</testcase></testsuite>",
-        f"<testsuite><testcase>{suite(GOOD)}</testcase></testsuite>",
+        "<testsuite><testcase><testsuite/></testcase></testsuite>",
         '<testsuite name="a" name="b"/>',
         "<testsuite>&nothing;</testsuite>",
         '<?xml version="1.0" encoding="no-such-code"?><testsuite/>',

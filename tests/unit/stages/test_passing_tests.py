@@ -30,6 +30,7 @@ def test_passed_tests_pass_and_are_named() -> None:
 def test_no_report_is_a_no_that_says_how_to_record_one() -> None:
     verdict = GATE.judge(evidence(report("trivy", trivy())))
     assert (verdict.outcome, codes(verdict)) == (Outcome.NOT_CHECKED, ["attestation-missing"])
+    assert verdict.reasons[0].message == "no step of the chain has a test report"
     assert verdict.reasons[0].hint == f"samebits step test STEP {SUBJECT} --report junit=FILE"
 
 

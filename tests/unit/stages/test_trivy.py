@@ -48,6 +48,11 @@ def test_a_finding_that_was_suppressed_counts() -> None:
     assert [f.id for f in trivy.read(sample()).findings if f.severity is Severity.CRITICAL] == ["CVE-2026-10003"]
 
 
+def test_what_was_suppressed_counts_only_where_it_is_a_vulnerability() -> None:
+    target = {"Class": "os-pkgs", "ExperimentalModifiedFindings": [{"Type": "misconfiguration", "Finding": {}}]}
+    assert trivy.read(sample(Results=[target])).findings == ()
+
+
 def test_a_severity_that_nobody_knows_is_unknown() -> None:
     assert [f.id for f in trivy.read(sample()).findings if f.severity is Severity.UNKNOWN] == ["GHSA-aaaa-bbbb-cccc"]
 
@@ -87,6 +92,16 @@ def test_a_crashed_scan_is_empty(content: bytes) -> None:
 )
 def test_a_finding_without_id_or_package_is_malformed(flaw: object) -> None:
     assert refusal(sample(Results=[{"Class": "os-pkgs", "Vulnerabilities": [flaw]}])) == "evidence-malformed"
+
+
+def test_a_refusal_says_where_in_the_report_the_fault_is() -> None:
+    for results, fault in (
+        ([{"Class": "os-pkgs", "Vulnerabilities": [{}]}], "`Results[0].Vulnerabilities[0].VulnerabilityID` is missing"),
+        ({}, "`Results` is not an array, but an object"),
+    ):
+        with pytest.raises(ContentError) as error:
+            trivy.read(sample(Results=results))
+        assert str(error.value) == fault
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,7 @@ def test_a_digest_counts_only_where_the_report_names_the_image() -> None:
         )
     ).about
     assert about == ()
+    assert trivy.read(sample(ArtifactName=str(other), Metadata=None)).about == ()
     assert trivy.read(sample(ArtifactName=f"shop/api@{other}", Metadata=None)).about == (other,)
 
 

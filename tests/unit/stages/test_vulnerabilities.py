@@ -94,6 +94,12 @@ def test_a_reason_names_package_platform_and_fix() -> None:
     assert reason.where == "gate vulnerabilities"
 
 
+def test_where_no_fix_is_known_the_reason_says_so() -> None:
+    reason = only(GATE.judge(evidence(report("trivy", trivy(flaw("CVE-1"))))))
+    assert reason.message == "high CVE-1 in libssl3 3.0.15, no fix known, on linux/amd64"
+    assert reason.hint == ""
+
+
 def test_no_scan_is_a_no_that_says_how_to_record_one() -> None:
     verdict = GATE.judge(evidence())
     assert verdict.outcome is Outcome.NOT_CHECKED
@@ -157,6 +163,8 @@ def test_a_report_about_no_image_or_another_one_does_not_count(about: tuple[Dige
     verdict = GATE.judge(evidence(report("trivy", trivy(about=about))))
     assert verdict.outcome is Outcome.NOT_CHECKED
     assert codes(verdict) == ["subject-mismatch", "attestation-missing"]
+    named = str(STRANGER) if about else "no digest"
+    assert verdict.reasons[0].message == f"the report names {named}, and no platform of {SUBJECT}"
 
 
 def test_a_report_about_another_image_is_a_no_beside_one_about_this() -> None:
@@ -282,7 +290,8 @@ def test_scans_of_parts_in_one_stage_count_together(step: str) -> None:
 
 
 def test_a_finding_of_any_tool_blocks() -> None:
-    scans = (report("trivy", trivy()), report("grype", grype(match("CVE-1")), finished_at=NOW - 3 * HOUR))
+    earlier = report("grype", grype(match("CVE-1")), stage="build", finished_at=NOW - 3 * HOUR)
+    scans = (report("trivy", trivy()), earlier)
     assert codes(GATE.judge(evidence(*scans))) == ["vulnerability-found"]
 
 

@@ -1,0 +1,56 @@
+"""A command pays for what it uses: heavy libraries are loaded by the commands that need them, and by no other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.shop import Shop
+
+HEAVY = {
+    "cryptography",
+    "docker",
+    "jinja2",
+    "pydantic",
+    "requests",
+    "rich",
+    "sigstore",
+    "starlette",
+    "urllib3",
+    "uvicorn",
+}
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("promote", "--help"), ("definition", "--help")])
+def test_asking_what_it_is_loads_nothing_heavy(shop: Shop, arguments: tuple[str, ...]) -> None:
+    assert not HEAVY & _imported(shop, *arguments)
+
+
+def test_explaining_a_code_needs_no_library_at_all(shop: Shop) -> None:
+    assert not (HEAVY | {"yaml"}) & _imported(shop, "explain", "digest-changed")
+
+
+def test_a_verification_with_keys_loads_neither_sigstore_nor_docker(shop: Shop) -> None:
+    image = shop.workshop.in_build("m1")
+
+    loaded = _imported(shop, "verify", "build", str(image.digest))
+
+    assert "cryptography" in loaded
+    assert not {"sigstore", "docker", "pydantic", "rich", "starlette", "uvicorn", "jinja2"} & loaded
+
+
+def _imported(shop: Shop, *arguments: str) -> set[str]:
+    """The top-level packages that a successful command has imported."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-X", "importtime", "-m", "pipeline.cli", *arguments],
+        cwd=shop.folder,
+        env=shop.surroundings(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}

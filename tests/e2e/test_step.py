@@ -1,0 +1,179 @@
+"""`samebits step` runs a command or takes a report, and records exactly what happened."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.shop import CANARY, Shop
+
+
+def test_the_exit_code_of_a_command_is_recorded(shop: Shop) -> None:
+    unit = _entered(shop, "s1")
+
+    done = shop.run("step", "build", "unit", "s1", unit, "-o", "json", "--", "true", key="ci-build").result
+
+    assert (done["verdict"], done["exitCode"], done["reasons"]) == ("passed", 0, [])
+
+
+def test_a_command_that_fails_is_recorded_and_stops_the_next_promotion(shop: Shop) -> None:
+    image = shop.workshop.in_build("s2")
+    unit, *_ = shop.reports(image, "s2")
+
+    failed = shop.run("step", "build", "unit", "s2", unit, "-o", "json", "--", "sh", "-c", "exit 7", key="ci-build")
+    promoted = shop.run("promote", "test", "s2", key="ci-promote")
+
+    assert (failed.code, failed.reasons) == (3, ["step-not-passed"])
+    assert (failed.result["verdict"], failed.result["exitCode"]) == ("failed", 7)
+    assert len(failed.result["supersedes"]) == 1
+    assert (promoted.code, promoted.reasons) == (5, ["step-failed"])
+
+
+def test_a_step_that_is_done_again_replaces_its_failure(shop: Shop) -> None:
+    image = shop.workshop.in_build("s3")
+    unit, *_ = shop.reports(image, "s3")
+    failed = shop.run("step", "build", "unit", "s3", unit, "-o", "json", "--", "false", key="ci-build").result
+
+    again = shop.run("step", "build", "unit", "s3", unit, "-o", "json", "--", "true", key="ci-build").result
+
+    assert again["supersedes"] == [failed["record"]]
+    assert shop.run("plan", "test", "s3").code == 0
+
+
+def test_failed_tests_in_a_report_are_a_failed_step(shop: Shop) -> None:
+    _entered(shop, "s4")
+    report = shop.write(
+        "reports/s4.xml", '<testsuite tests="1" failures="1"><testcase name="a"><failure/></testcase></testsuite>'
+    )
+
+    ended = shop.run("step", "build", "unit", "s4", f"--report=junit={report}", "-o", "json", key="ci-build")
+
+    assert (ended.code, ended.reasons) == (3, ["step-not-passed"])
+    assert ended.result["reports"][0]["summary"]["failed"] == 1
+
+
+def test_the_commands_words_reach_it_as_they_were_given(shop: Shop, tmp_path: Path) -> None:
+    unit = _entered(shop, "s5")
+    words = ["--key", "a b", "$HOME", "-o", "json", ";", ""]
+    file = tmp_path / "words.json"
+    program = f"import json, sys; json.dump(sys.argv[1:], open({str(file)!r}, 'w'))"
+
+    ended = shop.run("step", "build", "unit", "s5", unit, "--", sys.executable, "-c", program, *words, key="ci-build")
+
+    assert ended.code == 0, ended.stderr
+    assert json.loads(file.read_bytes()) == words
+
+
+def test_what_a_command_prints_goes_to_stderr(shop: Shop) -> None:
+    unit = _entered(shop, "s6")
+
+    ended = shop.run("step", "build", "unit", "s6", unit, "-o", "json", "--", "echo", "hello there", key="ci-build")
+
+    assert ended.result["verdict"] == "passed"
+    assert "hello there" in ended.stderr
+
+
+def test_a_command_learns_the_image_and_never_the_passphrase(shop: Shop, tmp_path: Path) -> None:
+    unit = _entered(shop, "s7")
+    seen = tmp_path / "environment"
+    secrets = {"SAMEBITS_KEY_PASSPHRASE": CANARY, "COSIGN_PASSWORD": CANARY, "MINE": "kept"}
+    script = f"env > {shlex.quote(str(seen))}; cat /proc/$PPID/cmdline >> {shlex.quote(str(seen))}"
+
+    # The key is not encrypted, so the passphrase is not needed; a CI job sets it for all its commands all the same.
+    ended = shop.run("step", "build", "unit", "s7", unit, "--", "sh", "-c", script, key="ci-build", env=secrets)
+
+    text = seen.read_text()
+    assert ended.code == 0, ended.stderr
+    assert CANARY not in text
+    assert "MINE=kept" in text
+    assert f"SAMEBITS_IMAGE={shop.registry}/dev/shop-api@sha256:" in text
+    assert "SAMEBITS_STAGE=build\n" in text
+    assert "SAMEBITS_STEP=unit\n" in text
+
+
+def test_a_step_that_the_definition_gives_a_command_runs_no_other(shop: Shop, tmp_path: Path) -> None:
+    shop.workshop.in_test("s8")
+    touched = tmp_path / "touched"
+
+    ended = shop.run("step", "test", "integration", "s8", "--", "touch", touched, key="ci-promote")
+
+    assert (ended.code, ended.reasons) == (2, ["step-command-differs"])
+    assert not touched.exists()
+
+
+def test_a_command_that_is_not_there_is_refused(shop: Shop) -> None:
+    unit = _entered(shop, "s9")
+
+    ended = shop.run("step", "build", "unit", "s9", unit, "--", "no-such-program-at-all", key="ci-build")
+
+    assert (ended.code, ended.reasons) == (2, ["step-command-missing"])
+    assert _standing(shop, "s9") == "missing"
+
+
+def test_a_command_does_not_run_when_the_step_could_not_be_recorded(shop: Shop, tmp_path: Path) -> None:
+    unit = _entered(shop, "s10")
+    touched = tmp_path / "touched"
+
+    ended = shop.run("step", "build", "unit", "s10", unit, "--", "touch", touched, key="ci-promote")
+
+    assert ended.reasons == ["signer-not-for-stage"]
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize("report", ["--report=surefire=x.xml", "--report=junit", "--report=x.xml"])
+def test_a_report_of_an_unknown_format_is_refused_before_anything_runs(shop: Shop, tmp_path: Path, report: str) -> None:
+    _entered(shop, "s11")
+    touched = tmp_path / "touched"
+
+    ended = shop.run("step", "build", "unit", "s11", report, "--", "touch", touched, key="ci-build")
+
+    assert (ended.code, ended.reasons) == (2, ["format-unknown"])
+    assert not touched.exists()
+
+
+def test_a_report_that_is_not_there_is_refused(shop: Shop) -> None:
+    _entered(shop, "s12")
+
+    ended = shop.run("step", "build", "unit", "s12", "--report=junit=nowhere.xml", key="ci-build")
+
+    assert (ended.code, ended.reasons) == (2, ["file-unreadable"])
+
+
+def test_a_step_without_the_report_that_it_asks_for_is_not_recorded(shop: Shop) -> None:
+    _entered(shop, "s13")
+
+    ended = shop.run("step", "build", "unit", "s13", key="ci-build")
+
+    assert (ended.code, ended.reasons) == (2, ["report-missing"])
+    assert _standing(shop, "s13") == "missing"
+
+
+@pytest.mark.parametrize(
+    "content", [b"<testsuite", b"", b"{}", b"<!DOCTYPE a [<!ENTITY b 'c'>]><testsuite>&b;</testsuite>"]
+)
+def test_a_report_that_can_not_be_read_is_not_recorded(shop: Shop, content: bytes) -> None:
+    _entered(shop, "s14")
+    report = shop.write("reports/s14.xml", content)
+
+    ended = shop.run("step", "build", "unit", "s14", f"--report=junit={report}", key="ci-build")
+
+    assert (ended.code, ended.reasons) == (3, ["evidence-malformed"])
+    assert _standing(shop, "s14") == "missing"
+
+
+def _entered(shop: Shop, version: str) -> str:
+    """Admit a version to build, unless it is there; returns the option for the report of `unit`."""
+    image = shop.built(version)
+    shop.workshop.admit("build", f"oci:{shop.folder / 'image'}:{version}", "ci-build")
+    return shop.reports(image, version)[0]
+
+
+def _standing(shop: Shop, version: str) -> str:
+    """The result of the step `unit` of build, as an audit shows it."""
+    story = shop.run("audit", version, "--stage", "build", "-o", "json").result
+    results = {step["step"]: step["result"] for step in story["stages"][0]["steps"]}
+    return str(results["unit"])
