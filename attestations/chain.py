@@ -157,8 +157,8 @@ def heads(
 ) -> tuple[tuple[Verified, StepRecord], ...]:
     """The step records that no other one of them supersedes.
 
-    A bundle can be written in other ways without its key: another hint, white space, the other half of an ECDSA
-    signature. Such a twin has a record digest of its own but says the same, byte for byte: it counts as the same record.
+    A bundle can be written in other ways without its key: another hint, white space, the other `s` of an ECDSA
+    signature. Such a twin has a record digest of its own but says the same, byte for byte: it counts as the same one.
     """
     records = tuple(candidates)
     superseded = {digest for _, step in records for digest in step.supersedes}

@@ -15,10 +15,10 @@ from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
 from pipeline.places import Image
-from registries.tree import Tree
 from registries.digest import Digest
 from registries.errors import Reason
 from registries.registry import Location
+from registries.tree import Tree
 from stages.evidence import Evidence, Platform, Report
 
 

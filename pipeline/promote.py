@@ -35,10 +35,10 @@ from pipeline.definition import Pipeline
 from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather
 from pipeline.places import Image, Places
 from registries.copy import Moved, Progress, Transfer, copy_image, plan_copy
-from registries.tree import Tree, tree
 from registries.digest import Digest
 from registries.errors import NotFound, Refusal, TagMoved
 from registries.registry import Location
+from registries.tree import Tree, tree
 from stages.decision import Permit, decide
 from stages.stage import Stage
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import Final
 
 from registries.attached import Attached, Hanging, legacy_tags, referrers
 from registries.descriptor import Descriptor

@@ -1,24 +1,29 @@
-"""Small real images as plain values: configuration, layers, manifests, an index, and where to push them."""
+"""Small real images as plain values: layers, configurations, manifests, an index, what hangs on them.
+
+made = image(platforms=("linux/amd64", "linux/arm64"), layers=2, seed="a").push(place, "1.0")
+note = referrer(made.manifest, b"looks good").push(place)
+"""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registries.tree import Platform
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.manifest import EMPTY, EMPTY_CONTENT, OCI_INDEX, OCI_MANIFEST, Manifest, artifact, index_bytes
 from registries.registry import Location
 from registries.strict_json import dumps
+from registries.tree import Platform
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+PLAIN_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+IN_TOTO_TYPE = "application/vnd.in-toto+json"
 
 
 @dataclass(frozen=True)
@@ -47,41 +52,75 @@ class Image:
         return self
 
 
-def push_blob(place: Location, descriptor: Descriptor, content: bytes) -> None:
-    place.registry.push_blob(place.repository, descriptor, lambda: (content,))
+def image(
+    platforms: Sequence[str] = ("linux/amd64", "linux/arm64"),
+    *,
+    layers: int = 2,
+    seed: str = "a",
+    spaces: int = 0,
+    gzipped: bool = True,
+) -> Image:
+    """An index over the platforms, or one image manifest when only one is named. `spaces`: odd white space to keep."""
+    made = [_platform(name, layers, seed, spaces, gzipped=gzipped) for name in platforms]
+    return made[0] if len(made) == 1 else index(*made, names=platforms, spaces=spaces)
+
+
+def index(*children: Image, names: Sequence[str] = (), spaces: int = 0, **fields: Any) -> Image:
+    """An index over these images, which may be indexes themselves."""
+    entries: list[Mapping[str, Any]] = [child.manifest.descriptor.json() for child in children]
+    for number, name in enumerate(names):
+        keys = ("os", "architecture", "variant")
+        entries[number] = {**entries[number], "platform": dict(zip(keys, name.split("/"), strict=False))}
+    content = index_bytes(tuple(entries)) if not fields else dumps({**index_value(entries), **fields})
+    made = Manifest.from_bytes(content + b" " * spaces, media_type=OCI_INDEX)
+    manifests = {manifest.digest: manifest for child in children for manifest in child.manifests}
+    return Image(
+        manifests=(*manifests.values(), made),
+        blobs=tuple(pair for child in children for pair in child.blobs),
+        platforms=tuple(platform for child in children for platform in child.platforms),
+    )
+
+
+def index_value(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries)}
+
+
+def attestation(seed: str = "a") -> Image:
+    """What BuildKit puts beside the platforms of an index: an image manifest that can't run."""
+    config, statement = dumps({"os": "unknown", "architecture": "unknown"}), dumps({"seed": seed})
+    return _assembled((config, CONFIG_TYPE), [(statement, IN_TOTO_TYPE)])
+
+
+def referrer(
+    subject: Manifest,
+    content: bytes = b"a note",
+    *,
+    artifact_type: str = "application/vnd.test.note",
+    annotations: Mapping[str, str] | None = None,
+) -> Image:
+    """Something that hangs on a manifest."""
+    layer = blob(content)
+    manifest = artifact(
+        artifact_type=artifact_type,
+        layers=(layer,),
+        subject=subject.descriptor,
+        annotations={"is": "a test"} if annotations is None else annotations,
+    )
+    return Image((manifest,), ((layer, content), (EMPTY, EMPTY_CONTENT)))
 
 
 def blob(content: bytes, media_type: str = "application/octet-stream") -> Descriptor:
     return Descriptor(media_type=media_type, digest=Digest.of(content), size=len(content))
 
 
-def image(
-    platforms: Sequence[str] = ("linux/amd64", "linux/arm64"), *, layers: int = 2, seed: str = "a", spaces: int = 0
-) -> Image:
-    """An index over the platforms, or one image manifest when only one is named. `spaces`: odd white space to keep."""
-    made = [_platform(name, layers, seed, spaces) for name in platforms]
-    blobs = tuple(pair for one in made for pair in one.blobs)
-    found = tuple(_named(name, one.manifest) for name, one in zip(platforms, made, strict=True))
-    manifests = tuple(one.manifest for one in made)
-    if len(made) == 1:
-        return Image(manifests, blobs, found)
-    entries = tuple(
-        {**manifest.descriptor.json(), "platform": dict(zip(("os", "architecture"), name.split("/"), strict=True))}
-        for name, manifest in zip(platforms, manifests, strict=True)
-    )
-    index = Manifest.from_bytes(index_bytes(entries) + b" " * spaces, media_type=OCI_INDEX)
-    return Image((*manifests, index), blobs, found)
+def push_blob(place: Location, descriptor: Descriptor, content: bytes) -> None:
+    place.registry.push_blob(place.repository, descriptor, lambda: (content,))
 
 
-def referrer(
-    subject: Manifest, content: bytes = b"a note", *, artifact_type: str = "application/vnd.test.note"
-) -> Image:
-    """Something that hangs on a manifest."""
-    layer = blob(content)
-    manifest = artifact(
-        artifact_type=artifact_type, layers=(layer,), subject=subject.descriptor, annotations={"is": "a test"}
-    )
-    return Image((manifest,), ((layer, content), (EMPTY, EMPTY_CONTENT)))
+def manifest_value(config: Descriptor = EMPTY, layers: Sequence[Descriptor] = (), **fields: Any) -> dict[str, Any]:
+    """What an image manifest says; for tests that write it wrongly."""
+    value = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config.json()}
+    return {**value, "layers": [layer.json() for layer in layers], **fields}
 
 
 def layer_tar(name: str, content: bytes) -> bytes:
@@ -93,28 +132,22 @@ def layer_tar(name: str, content: bytes) -> bytes:
     return target.getvalue()
 
 
-def _platform(name: str, layers: int, seed: str, spaces: int) -> Image:
+def _platform(name: str, layers: int, seed: str, spaces: int, *, gzipped: bool) -> Image:
     tars = [layer_tar(f"file{number}", f"{seed} {name} {number}\n".encode() * 50) for number in range(layers)]
-    zipped = [gzip.compress(tar, mtime=0) for tar in tars]
     config = dumps(
         {
-            "os": name.split("/", maxsplit=1)[0],
-            "architecture": name.split("/")[1],
+            **dict(zip(("os", "architecture", "variant"), name.split("/"), strict=False)),
             "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]},
+            "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(tar)) for tar in tars]},
         }
     )
-    described = [blob(content, LAYER_TYPE) for content in zipped]
-    value: dict[str, Any] = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": blob(config, CONFIG_TYPE).json(),
-        "layers": [descriptor.json() for descriptor in described],
-    }
-    manifest = Manifest.from_bytes(b" " * spaces + dumps(value), media_type=OCI_MANIFEST)
-    return Image((manifest,), (*zip(described, zipped, strict=True), (blob(config, CONFIG_TYPE), config)))
+    contents = [(gzip.compress(tar, mtime=0), LAYER_TYPE) if gzipped else (tar, PLAIN_LAYER_TYPE) for tar in tars]
+    made = _assembled((config, CONFIG_TYPE), contents, spaces)
+    platform = Platform(name=name, manifest=made.digest, config=Digest.of(config))
+    return Image(made.manifests, made.blobs, (platform,))
 
 
-def _named(name: str, manifest: Manifest) -> Platform:
-    assert manifest.config is not None
-    return Platform(name=name, manifest=manifest.digest, config=manifest.config.digest)
+def _assembled(config: tuple[bytes, str], layers: Sequence[tuple[bytes, str]], spaces: int = 0) -> Image:
+    blobs = tuple((blob(content, media_type), content) for content, media_type in (config, *layers))
+    value = manifest_value(blobs[0][0], [descriptor for descriptor, _ in blobs[1:]])
+    return Image((Manifest.from_bytes(b" " * spaces + dumps(value), media_type=OCI_MANIFEST),), blobs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +14,16 @@ from pipeline.commands.session import (
     OutputOption,
     PlainHttpOption,
     QuietOption,
+    Session,
     TimeOption,
     TrustOption,
     VerboseOption,
     begin,
     open_pipeline,
 )
+
+if TYPE_CHECKING:
+    from pipeline.promote import Plan
 
 StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help="The stage to admit to.")]
 ImageArgument = Annotated[
@@ -70,6 +74,7 @@ def promote(
         raise Refusal("key-missing", "no key to sign the admission record with", hint="--key FILE, or SAMEBITS_KEY")
     wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
     intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
+    _tell_skipped(session, intended)
     if dry_run:
         session.finish(intended)
     else:
@@ -107,4 +112,13 @@ def plan(
         read_only=True,
     )
     wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
-    session.finish(room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now))
+    intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
+    _tell_skipped(session, intended)
+    session.finish(intended)
+
+
+def _tell_skipped(session: Session, intended: Plan) -> None:
+    """What hangs on the image and is left behind does not block, but nobody should have to look for it."""
+    for transfer in intended.transfers:
+        for reason in transfer.skipped:
+            session.output.warn(f"left behind: {reason} [{reason.code}]")

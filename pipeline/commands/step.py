@@ -86,10 +86,14 @@ def step(
 
 def _command(intended: Intended, given: tuple[str, ...]) -> tuple[str, ...]:
     """The arguments to run: the definition's own command where it has one, else the one that was given."""
+    from attestations.fields import text as recordable
+
     defined = intended.step.run
     if defined is None:
         if not given and intended.step.evidence is None:
             raise UsageError("step-command-missing", "the definition gives no command; add one after --")
+        for argument in given:
+            recordable(argument, "command")  # before it runs: what can't be recorded must not be done
         return given
     if given:
         raise UsageError(

@@ -54,6 +54,7 @@ def _promotion(promotion: Promotion) -> dict[str, Any]:
         "record": str(promotion.record),
         "tags": [f"{move.place}:{move.tag}" for move in promotion.plan.tags],
         "moved": _moved(promotion.moved),
+        "skipped": _skipped(promotion.plan),
     }
 
 
@@ -79,7 +80,12 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "tags": [
             {"tag": f"{move.place}:{move.tag}", "from": str(move.now_at) if move.now_at else None} for move in plan.tags
         ],
+        "skipped": _skipped(plan),
     }
+
+
+def _skipped(plan: Plan) -> list[dict[str, str]]:
+    return [_reason(reason) for transfer in plan.transfers for reason in transfer.skipped]
 
 
 def _verification(verification: Verification) -> dict[str, Any]:

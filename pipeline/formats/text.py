@@ -133,8 +133,7 @@ def _step(done: StepDone) -> Iterable[str]:
     facts = [("record", str(done.record)), ("after", str(step.admission))]
     if step.exit_code is not None:
         facts.append(("exit code", str(step.exit_code)))
-    for report in step.reports:
-        facts.append(("report", f"{report.format} {report.digest} ({_counts(report.summary)})"))
+    facts += [("report", f"{report.format} {report.digest} ({_counts(report.summary)})") for report in step.reports]
     facts += [("replaces", str(digest)) for digest in step.supersedes]
     yield from _facts(facts)
 

@@ -54,7 +54,7 @@ class MemoryRegistry:
             content = self._of(repository).manifests.get(digest)
         if content is None:
             raise NotFound("image-not-found", "there is no such manifest", where=where)
-        return Manifest.from_bytes(digest.check(content, where=where), algorithm=digest.algorithm, where=where)
+        return self._read(digest, digest.check(content, where=where), where)
 
     def blob(self, repository: str, descriptor: Descriptor) -> Iterator[bytes]:
         """The bytes of a blob."""
@@ -104,11 +104,17 @@ class MemoryRegistry:
             held.manifests[manifest.digest] = manifest.content
 
     def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
-        """Every manifest whose own `subject` is this digest."""
+        """Every manifest whose own `subject` is this digest, and what a fallback tag lists beside them."""
         with self._lock:
-            held = list(self._of(repository).manifests.items())
-        found = (Manifest.from_bytes(content, algorithm=name.algorithm) for name, content in held)
-        return tuple(item.listed for item in found if item.subject is not None and item.subject.digest == digest)
+            held = self._of(repository)
+            manifests = [self._read(name, content) for name, content in held.manifests.items()]
+            fallback = held.tags.get(f"{digest.algorithm}-{digest.hex[:64]}")
+        found = {
+            item.digest: item.listed for item in manifests if item.subject is not None and item.subject.digest == digest
+        }
+        for entry in (entry for item in manifests if item.digest == fallback for entry in item.children):
+            found.setdefault(entry.digest, entry)
+        return tuple(found.values())
 
     def tag(self, repository: str, tag: str, manifest: Manifest, *, expected: Digest | None) -> None:
         """Point a tag at a manifest, if it is where it was expected."""
@@ -128,6 +134,10 @@ class MemoryRegistry:
         """All tags, sorted."""
         with self._lock:
             return tuple(sorted(self._of(repository).tags))
+
+    @staticmethod
+    def _read(digest: Digest, content: bytes, where: str = "") -> Manifest:
+        return Manifest.from_bytes(content, algorithm=digest.algorithm, where=where)
 
     def _of(self, repository: str) -> Repository:
         return self.repositories[check_repository(repository, repository)]

@@ -63,20 +63,19 @@ def _interrupted(
 ) -> Ended:
     """Start a promotion to build, and send it a signal while it copies; it ends although the registry is silent."""
     words = ("promote", "build", image, "-o", "json", "--key", "keys/ci-build.key")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, *words],
         cwd=shop.folder,
         env=shop.surroundings(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    try:
-        assert copying.wait(SECONDS)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=SECONDS / 3)
-    finally:
-        released.set()
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            assert copying.wait(SECONDS)
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=SECONDS / 3)
+        finally:
+            released.set()
+            process.kill()
     return checked(Ended(process.returncode, stdout, stderr))

@@ -78,17 +78,15 @@ def test_a_password_that_is_refused_is_not_shown(tmp_path: Path, *, bearer: bool
         shop = _with_login(tmp_path, registry.host)
         commands = (
             ("promote", "build", "oci:image:1.0", "--key", "keys/ci-build.key"),
-            ("plan", "test", "1.0"),
-            ("verify", "prod", "1.0"),
-            ("audit", "1.0"),
             ("step", "build", "unit", "1.0", "--key", "keys/ci-build.key"),
+            ("audit", "1.0"),
         )
         ended = [shop.run(*command, "-v", "-o", "json") for command in commands]
 
     assert [(end.code, end.reasons) for end in ended] == [(4, ["credentials-refused"])] * len(commands)
 
 
-@pytest.mark.parametrize("code", [500, 403, 302, 204])
+@pytest.mark.parametrize("code", [403, 302, 204])
 def test_no_answer_of_a_registry_shows_the_password(tmp_path: Path, code: int) -> None:
     with FaultRegistry(login=("shop", CANARY)) as registry:
         shop = _with_login(tmp_path, registry.host)

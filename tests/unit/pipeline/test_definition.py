@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -647,6 +649,23 @@ def test_all_reasons_are_told_at_once() -> None:
         "registry-not-allowed",
         "definition-unsigned",
     ]
+
+
+@pytest.mark.parametrize(
+    ("made", "module", "function"),
+    [("Pipeline", "pipeline/definition.py", "trust"), ("Lineage", "attestations/lineage.py", "verify_lineage")],
+)
+def test_only_one_function_makes_what_is_believed(made: str, module: str, function: str) -> None:
+    root = Path(__file__).parents[3]
+    makers: list[tuple[str, str]] = []
+    for package in ("pipeline", "stages", "attestations", "registries"):
+        for path in (root / package).rglob("*.py"):
+            for maker in ast.walk(ast.parse(path.read_text())):
+                if isinstance(maker, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                    calls = [node.func for node in ast.walk(maker) if isinstance(node, ast.Call)]
+                    if any(made in (getattr(call, "id", ""), getattr(call, "attr", "")) for call in calls):
+                        makers.append((path.relative_to(root).as_posix(), getattr(maker, "name", "lambda")))
+    assert makers == [(module, function)]
 
 
 # the believed pipeline

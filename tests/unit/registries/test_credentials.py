@@ -135,6 +135,14 @@ def test_a_helper_that_fails_is_named_and_its_words_are_not_repeated(home: Home,
     assert CANARY not in str(error.value)
 
 
+def test_a_helper_that_never_stops_talking_is_ended(home: Home) -> None:
+    home.helper("endless", "yes")
+    home.write({"credsStore": "endless"})
+    with pytest.raises(Refusal, match="more than 65536 bytes") as error:
+        home.login()
+    assert error.value.code == "credential-helper-failed"
+
+
 def test_a_helper_that_hangs_is_ended_with_all_it_started(home: Home) -> None:
     home.helper("slow", "sleep 600 & echo $! > $0.pid; wait")
     home.write({"credsStore": "slow"})
@@ -176,6 +184,7 @@ def test_a_helper_that_is_not_installed_is_named(home: Home) -> None:
         '{"auths": {"registry.example": {"auth": 3}}}',
         '{"auths": {"registry.example": {"auth": "not base64!"}}}',
         '{"auths": {"registry.example": {"auth": "bm8gY29sb24="}}}',
+        '{"auths": {"registry.example": {"auth": "cm9ib3Q6!eA=="}}}',
         '{"auths": {"registry.example": {"username": "robot"}}}',
         '{"auths": {}, "auths": {}}',
         '{"credHelpers": []}',
