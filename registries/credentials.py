@@ -228,9 +228,7 @@ class Credentials:
             pair = binascii.a2b_base64(auth, strict_mode=True).decode("utf-8").rstrip("\0")
         except ValueError as error:
             raise self._malformed("an `auth` is not base64 of text") from error
-        username, colon, secret = pair.partition(":")
-        if not colon:
-            raise self._malformed("an `auth` does not hold user:password")
+        username, _, secret = pair.partition(":")
         return self._usable(username, secret)
 
     def _usable(self, username: str, secret: str) -> Login:

@@ -52,7 +52,6 @@ from registries.strict_json import loads_object
 
 READS: Final = frozenset({"GET", "HEAD"})
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-CREATED, ACCEPTED, PARTIAL, NOT_FOUND = 201, 202, 206, 404
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _SUCCESSFUL: Final = range(200, 300)
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
@@ -65,7 +64,7 @@ _DETAIL_BYTES: Final = 8 * KIB
 _DETAIL_CHARACTERS: Final = 200
 _TOKEN_BYTES: Final = 256 * KIB
 _TOKEN_SECONDS: Final = 60  # when the token server does not say; distribution token specification
-_LONGEST_TOKEN_SECONDS: Final = 3600
+_TOKEN_SHARE: Final = 0.8  # of its lifetime; a request takes time too
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 10.0, 3
 _CONNECTIONS: Final = 16
@@ -144,7 +143,7 @@ class Answer:
     def content_type(self) -> str | None:
         """The media type without parameters; None when the header is absent."""
         value = self.headers.get("Content-Type")
-        return None if value is None else value.partition(";")[0].strip()
+        return None if value is None else escaped(value.partition(";")[0])
 
     @property
     def codes(self) -> frozenset[str]:
@@ -443,7 +442,7 @@ class Transport:
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise Unavailable("answer-unexpected", "the token server gave no token", where=str(Origin.of(url)))
         lifetime = seconds if isinstance(seconds, int) and seconds > 0 else _TOKEN_SECONDS
-        return _Token(f"Bearer {token}", started + 0.8 * min(lifetime, _LONGEST_TOKEN_SECONDS))
+        return _Token(f"Bearer {token}", started + _TOKEN_SHARE * lifetime)
 
     def _login(self, request: Request) -> Login | None:
         return self._credentials.login(self.host, request.repository)
@@ -629,6 +628,8 @@ def _refusal(error: Exception, where: str) -> Refusal:
             return Unavailable("deadline-exceeded", "it answers too slowly or not at all", where=where)
         case socket.gaierror(errno=socket.EAI_NONAME):
             return Unavailable("registry-unavailable", "there is no host of this name", where=where)
+        case RequestException() as root:  # it never left; its text may repeat what was to be sent
+            return Unavailable("registry-unavailable", f"it can't be asked: {type(root).__name__}", where=where)
         case OSError() as root:
             why = escaped(root.strerror or str(root) or type(root).__name__)
             return Again("registry-unavailable", f"no connection: {why}", where=where)

@@ -27,11 +27,12 @@ from registries.reference import check_repository, check_tag, is_tag
 from registries.strict_json import dumps, loads_object
 
 if TYPE_CHECKING:
-    from registries.transport import Answer, Transport
+    from registries.transport import Answer, Request, Transport
 
 _KEPT_BYTES: Final = 16 * MIB
 _TAG_LIST_BYTES: Final = 16 * MIB
 _LOCKS: Final = 64
+_LONGEST_DIGEST: Final = 200  # characters of a header that a message may repeat; more is malformed all the same
 
 _OK, _CREATED, _ACCEPTED, _PARTIAL = 200, 201, 202, 206
 _NOT_FOUND, _PRECONDITION_FAILED, _TOO_LARGE, _NO_SUCH_RANGE = 404, 412, 413, 416
@@ -242,7 +243,7 @@ class HttpRegistry:
             found.update(tag for tag in listed if isinstance(tag, str) and is_tag(tag))
         return tuple(sorted(found))
 
-    def _exchange(
+    def _request(
         self,
         method: str,
         target: str,
@@ -252,19 +253,24 @@ class HttpRegistry:
         headers: Mapping[str, str] | None = None,
         body: Callable[[], Iterable[bytes]] | None = None,
         size: int = 0,
-    ) -> Answer:
-        """One try. `target` is an absolute URL, or a path below the repository."""
+    ) -> Request:
+        """`target` is a path below the repository, or an absolute URL that the registry gave."""
         from registries.transport import Body, Request
 
-        url = target if "://" in target else f"v2/{check_repository(repository, repository)}/{target}"
-        sent = Body(size, body) if body is not None else None
-        request = Request(
-            method=method, target=url, repository=repository, source=source, headers=headers or {}, body=sent
+        return Request(
+            method=method,
+            target=target if "://" in target else f"v2/{check_repository(repository, repository)}/{target}",
+            repository=repository,
+            source=source,
+            headers=headers or {},
+            body=Body(size, body) if body is not None else None,
         )
-        return self._transport.exchange(request)
+
+    def _exchange(self, method: str, target: str, repository: str, **details: Any) -> Answer:
+        return self._transport.exchange(self._request(method, target, repository, **details))
 
     def _ask(self, method: str, target: str, repository: str, **details: Any) -> Answer:
-        return self._transport.patiently(lambda: self._exchange(method, target, repository, **details))
+        return self._transport.request(self._request(method, target, repository, **details))
 
     def _page(self, repository: str, target: str, *, accept: Iterable[str], limit: int = MANIFEST_BYTES) -> _Page:
         """A small document, read inside the retries: a body that is cut is asked for again."""
@@ -307,9 +313,9 @@ class HttpRegistry:
             raise self._transport.unexpected(page.answer, where)
         if digest is not None:
             digest.check(page.content, where=where)
-        claimed = page.answer.headers.get("Docker-Content-Digest")
+        claimed = _claimed(page.answer)
         if claimed is not None:
-            Digest.parse(claimed).check(page.content, where=where)
+            claimed.check(page.content, where=where)
         algorithm = digest.algorithm if digest is not None else "sha256"
         return Manifest.from_bytes(page.content, media_type=page.answer.content_type, algorithm=algorithm, where=where)
 
@@ -370,8 +376,8 @@ class HttpRegistry:
             return answer
         if answer.status != _CREATED:
             raise self._refused(answer, where)
-        stored = answer.headers.get("Docker-Content-Digest")
-        if stored is not None and Digest.of(content, Digest.parse(stored).algorithm) != Digest.parse(stored):
+        stored = _claimed(answer)
+        if stored is not None and Digest.of(content, stored.algorithm) != stored:
             raise ContentError("destination-altered", f"the pushed bytes were stored as {stored}", where=where)
         return answer
 
@@ -502,6 +508,12 @@ def _serves(answer: Answer, descriptor: Descriptor) -> bool:
     if promised not in (f"bytes {last}-{last}/{descriptor.size}", f"bytes {last}-{last}/*"):
         return False
     return len(read_limited(answer.chunks(), 1)) == 1
+
+
+def _claimed(answer: Answer) -> Digest | None:
+    """The digest that the registry says these bytes have: only ever compared."""
+    claimed = answer.headers.get("Docker-Content-Digest")
+    return None if claimed is None else Digest.parse(claimed[:_LONGEST_DIGEST])
 
 
 def _is_list(page: _Page) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from registries.checked import checked
 from registries.descriptor import Descriptor
@@ -54,7 +55,7 @@ class MemoryRegistry:
             content = self._of(repository).manifests.get(digest)
         if content is None:
             raise NotFound("image-not-found", "there is no such manifest", where=where)
-        return self._read(digest, digest.check(content, where=where), where)
+        return Manifest.from_bytes(digest.check(content, where=where), algorithm=digest.algorithm, where=where)
 
     def blob(self, repository: str, descriptor: Descriptor) -> Iterator[bytes]:
         """The bytes of a blob."""
@@ -107,13 +108,14 @@ class MemoryRegistry:
         """Every manifest whose own `subject` is this digest, and what a fallback tag lists beside them."""
         with self._lock:
             held = self._of(repository)
-            manifests = [self._read(name, content) for name, content in held.manifests.items()]
-            fallback = held.tags.get(f"{digest.algorithm}-{digest.hex[:64]}")
-        found = {
-            item.digest: item.listed for item in manifests if item.subject is not None and item.subject.digest == digest
-        }
-        for entry in (entry for item in manifests if item.digest == fallback for entry in item.children):
-            found.setdefault(entry.digest, entry)
+            stored, fallback = tuple(held.manifests.items()), held.tags.get(f"{digest.algorithm}-{digest.hex[:64]}")
+        found: dict[Digest, Descriptor] = {}
+        for name, content in stored:
+            manifest = _readable(content)
+            if manifest is not None and manifest.subject is not None and manifest.subject.digest == digest:
+                found[name] = replace(manifest.listed, digest=name)
+            if manifest is not None and name == fallback:
+                found = {entry.digest: entry for entry in manifest.children} | found
         return tuple(found.values())
 
     def tag(self, repository: str, tag: str, manifest: Manifest, *, expected: Digest | None) -> None:
@@ -135,15 +137,19 @@ class MemoryRegistry:
         with self._lock:
             return tuple(sorted(self._of(repository).tags))
 
-    @staticmethod
-    def _read(digest: Digest, content: bytes, where: str = "") -> Manifest:
-        return Manifest.from_bytes(content, algorithm=digest.algorithm, where=where)
-
     def _of(self, repository: str) -> Repository:
         return self.repositories[check_repository(repository, repository)]
 
     def _at(self, repository: str, digest: Digest) -> str:
         return f"{self._name}/{repository}@{digest}"
+
+
+@lru_cache(maxsize=4096)
+def _readable(content: bytes) -> Manifest | None:
+    try:
+        return Manifest.from_bytes(content)
+    except ContentError:
+        return None
 
 
 def _chunks(content: bytes) -> Iterator[bytes]:

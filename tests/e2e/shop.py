@@ -25,7 +25,7 @@ from registries.server import serve_in_thread
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-P", "-m", "pipeline.cli")
 CANARY = "s3cr3t-canary"
-SECONDS = 60
+SECONDS = 90
 
 _SCHEMA: dict[str, Any] = json.loads((ROOT / "docs/reference/result.schema.json").read_bytes())
 _RESULT = Draft202012Validator(_SCHEMA)

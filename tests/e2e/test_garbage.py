@@ -116,13 +116,6 @@ def test_a_file_that_may_not_be_read_is_refused(twin: Shop) -> None:
     assert _refused(twin.run("definition", "show")).reasons == ["file-unreadable"]
 
 
-def test_a_result_that_can_not_be_written_is_refused(shop: Shop) -> None:
-    ended = shop.run("explain", "usage", "-o", "json=no/such/folder/result.json")
-
-    assert ended.code == 2
-    assert "no/such/folder/result.json" in _refused(ended).stderr
-
-
 @pytest.mark.parametrize("time", ["soon", "0001-01-01T00:00:00+14:00"])
 def test_a_time_that_is_none_is_refused(shop: Shop, time: str) -> None:
     ended = shop.run("verify", "prod", "1.0", f"--effective-time={time}")

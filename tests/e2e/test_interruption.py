@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from tests.e2e.shop import COMMAND, SECONDS, Ended, Shop, checked
 from tests.faults import FaultRegistry, Seen, call
 
 BLOBS = "/src/shop/blobs/"
+SILENCE = 25  # shorter than the patience with a registry that does not answer
 
 
 @pytest.fixture
@@ -74,8 +78,43 @@ def _interrupted(
         try:
             assert copying.wait(SECONDS)
             process.send_signal(number)
-            stdout, stderr = process.communicate(timeout=SECONDS / 3)
+            stdout, stderr = process.communicate(timeout=SILENCE)
         finally:
             released.set()
             process.kill()
     return checked(Ended(process.returncode, stdout, stderr))
+
+
+def test_a_signal_during_a_step_ends_its_command_and_records_nothing(shop: Shop, tmp_path: Path) -> None:
+    image = shop.built("i-step")
+    shop.workshop.admit("build", f"oci:{shop.folder / 'image'}:i-step", "ci-build")
+    unit, *_ = shop.reports(image, "i-step")
+    begun, words = tmp_path / "begun", ("step", "build", "unit", "i-step", unit, "--key", "keys/ci-build.key")
+
+    with subprocess.Popen(
+        [*COMMAND, *words, "--", "sh", "-c", f"touch {shlex.quote(str(begun))}; exec sleep {SECONDS}"],
+        cwd=shop.folder,
+        env=shop.surroundings(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            _await(begun)
+            process.send_signal(signal.SIGTERM)
+            # The command holds the other end of the pipe, so that this returns only when it has ended too.
+            _, stderr = process.communicate(timeout=SILENCE)
+        finally:
+            process.kill()
+
+    ended = checked(Ended(process.returncode, "", stderr))
+    story = shop.run("audit", "i-step", "--stage", "build", "-o", "json").result
+    assert (ended.code, ended.reasons) == (143, ["run-interrupted"])
+    assert story["stages"][0]["steps"][0]["result"] == "missing"
+
+
+def _await(path: Path) -> None:
+    for _ in range(SECONDS * 20):
+        if path.exists():
+            return
+        time.sleep(0.05)
+    raise TimeoutError(path)

@@ -208,6 +208,12 @@ class TestManifests:
         registry.rule("GET", "/manifests/", action)
         assert code(lambda: client(registry.host).manifest("app", image.digest)) == expected
 
+    def test_other_bytes_are_refused_without_a_header_to_compare_with(self, registry: FaultRegistry) -> None:
+        image = stored(registry)
+        silent, longer = faults.header("Docker-Content-Digest", None), faults.body(lambda content: content + b" ")
+        registry.rule("GET", "", lambda seen, answer: silent(seen, lambda: longer(seen, answer)))
+        assert code(lambda: client(registry.host).manifest("app", image.digest)) == "digest-mismatch"
+
     @pytest.mark.parametrize("type_", [f"{OCI_MANIFEST}; charset=utf-8", None])
     def test_a_content_type_that_claims_nothing_else_agrees(self, registry: FaultRegistry, type_: str | None) -> None:
         image = stored(registry)
@@ -600,6 +606,14 @@ class TestReferrersApi:
         write_listing(registry, image.digest, [])
         registry.rule("GET", "/referrers/", faults.body(lambda _: dumps({"manifests": entries})))
         assert code(lambda: client(registry.host).referrers("app", image.digest)) == "too-many-referrers"
+
+    def test_too_many_malformed_entries_are_too_many_as_well(self, registry: FaultRegistry) -> None:
+        image = stored(registry)
+        registry.rule("GET", "/referrers/", faults.body(lambda _: dumps({"manifests": [3] * (REFERRERS + 1)})), nth=1)
+        place = client(registry.host)
+        assert code(lambda: place.referrers("app", image.digest)) == "too-many-referrers"
+        write_listing(registry, image.digest, [3] * (REFERRERS + 1))
+        assert code(lambda: place.referrers("app", image.digest)) == "too-many-referrers"
 
     def test_too_many_together_are_too_many(self, registry: FaultRegistry) -> None:
         image = stored(registry)
