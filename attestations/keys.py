@@ -82,7 +82,7 @@ def load_private_key(pem: bytes, passphrase: bytes | None = None, *, where: str 
             "key-passphrase-missing",
             "the private key is encrypted and no passphrase was given",
             where=where,
-            hint="export COSIGN_PASSWORD=…",
+            hint="export SAMEBITS_KEY_PASSPHRASE=… (or COSIGN_PASSWORD)",
         )
     try:
         key = serialization.load_pem_private_key(pem, passphrase if encrypted else None)

@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 from typing import Annotated, Final, NoReturn
 
@@ -27,6 +29,8 @@ from pipeline.surroundings import Surroundings
 from registries.errors import Reason, Refusal
 
 BUG: Final = 1
+_INTERRUPTED: Final = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+_GRACE_SECONDS: Final = 5.0
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -58,7 +62,10 @@ def main() -> NoReturn:
     """The `samebits` command."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code in _INTERRUPTED:
+        _leave(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -81,8 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         return _session(edge).end(None, refusal.reasons)
     except Interrupted as interrupted:
         reason = Reason("run-interrupted", "interrupted; no tag was moved by what was left undone", hint="run it again")
-        _session(edge).end(None, (reason,))
-        return 128 + interrupted.number
+        return _session(edge).end(None, (reason,), interrupted=128 + interrupted.number)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more; stay silent at exit
         return 128 + signal.SIGPIPE
@@ -107,7 +113,19 @@ def _bug(error: Exception, edge: Edge) -> int:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    """Unwind, so that a running step is ended too; threads that wait for a slow registry are not waited for."""
+    last_resort = Timer(_GRACE_SECONDS, _leave, (128 + number,))
+    last_resort.daemon = True
+    last_resort.start()
     raise Interrupted(number)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once. Nothing is lost: the registries are the only state, and a run that was cut is run again."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _version() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -245,10 +245,7 @@ class _Reader:
             if fault := _tag_fault(tag):
                 self._fault(fault, *here, "tags", index)
         for name, gate in (entry.gates or {}).items():
-            for option, value in _options(gate):
-                if option == "by" or option.endswith("_by"):
-                    steps = (*here, "gates", name, option.replace("_", "-"))
-                    self.signers.check(self.document, steps, value)
+            self.signers.check(self.document, (*here, "gates", name, "by"), _listed(gate, "by"))
         return Stage(
             name=entry.name,
             after=_after(entry),
@@ -278,7 +275,7 @@ class _Reader:
     def _check_gates(self) -> None:
         """The `steps` that a gate names are steps of the stages before."""
         for number, stage in enumerate(self.file.stages):
-            named = ((name, dict(_options(gate)).get("steps", ())) for name, gate in (stage.gates or {}).items())
+            named = ((name, _listed(gate, "steps")) for name, gate in (stage.gates or {}).items())
             known = self._steps_before(stage)
             for name, steps in named:
                 for index, step in enumerate(steps):
@@ -347,12 +344,10 @@ def _spec(stage: StageEntry, step: StepEntry) -> Digest:
     return Digest.of(dumps(spec))
 
 
-def _options(gate: Gate) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The options of a gate that are lists."""
-    for field in fields(gate):  # type: ignore[arg-type]  # every gate is a dataclass: its fields are its options
-        value = getattr(gate, field.name)
-        if isinstance(value, tuple):
-            yield field.name, value
+def _listed(gate: Gate, option: str) -> tuple[str, ...]:
+    """An option that is a list of names, where the gate has it."""
+    value = getattr(gate, option, ())
+    return value if isinstance(value, tuple) else ()
 
 
 def definition_statement(definition: Definition) -> Statement:

@@ -88,7 +88,7 @@ class Places:
             place = Location(self.registry(reference.registry), reference.repository)
             if place not in places:
                 known = ", ".join(str(known) for known in places)
-                raise ContentError("repository-mismatch", f"{place} is not where {what} keep images ({known})")
+                raise ContentError("repository-mismatch", f"{place} is not the place of {what}: {known}")
             return self._at(place, reference.tag, reference.digest)
         missing: list[str] = []
         for place in places:

@@ -309,7 +309,7 @@ def _may_replace(
             "rollback-refused",
             f"points at {held}, which was admitted after this image; going back needs a decision of its own",
             where=where,
-            hint=f"samebits rollback {stage.name} {standing.verified.statement.subjects[0].digests['sha256']}",
+            hint="build the older source again as a new image, and promote that",
         )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from attestations import store
 from attestations.bundle import Bundle
-from attestations.chain import Link, heads
+from attestations.chain import Link
 from attestations.errors import AttestationError
 from attestations.records.step import ReportLink, StepRecord, StepResult, step_statement
 from attestations.verify import Signer
@@ -29,7 +29,10 @@ JUNIT: Final = "junit"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intended:
-    """A step that may be recorded now: the image was admitted to the stage, and the signer may sign the step."""
+    """A step that may be recorded now: the image was admitted to the stage, and the signer may sign the step.
+
+    `supersedes` names every earlier record of it, so that the new one stands alone whichever of them still count.
+    """
 
     image: Image
     stage: str
@@ -57,18 +60,17 @@ def intend(image: Image, stage: str, step: str, *, pipeline: Pipeline, tools: To
     places = tools.places.stage(pipeline, stage)[:1]
     records = gather(image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now).records
     admission = chain_to(stage, image, records, pipeline=pipeline, now=now).links[-1]
-    earlier = [
-        (verified, record)
-        for verified, record in records.steps(stage, step)
-        if record.admission == admission.record and defined.by.admits(verified.signer)
-    ]
     return Intended(
         image=image,
         stage=stage,
         step=defined,
         pipeline=pipeline,
         admission=admission,
-        supersedes=tuple(verified.record for verified, _ in heads(earlier)),
+        supersedes=tuple(
+            verified.record
+            for verified, earlier in records.steps(stage, step)
+            if earlier.admission == admission.record and defined.by.admits(verified.signer)
+        ),
     )
 
 

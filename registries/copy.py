@@ -203,8 +203,9 @@ def _all_at_once(act: Callable[[_Item], _Result], items: Sequence[_Item], jobs: 
         for future in as_completed(running):
             future.result()
         return [future.result() for future in running]
-    except BaseException:
+    except BaseException as error:
         stop.set()
+        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)  # an interrupted run waits for nobody
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False)

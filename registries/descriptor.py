@@ -39,7 +39,7 @@ class Descriptor:
             raise malformed("`urls` is a list of strings", where)
         return cls(
             media_type=text(value, "mediaType", where),
-            digest=Digest.parse(text(value, "digest", where)),
+            digest=_digest(text(value, "digest", where), where),
             size=size,
             artifact_type=optional_text(value, "artifactType", where),
             platform=_platform(value.get("platform"), where),
@@ -59,6 +59,13 @@ class Descriptor:
         if self.annotations:
             value["annotations"] = dict(self.annotations)
         return value
+
+
+def _digest(text_: str, where: str) -> Digest:
+    try:
+        return Digest.parse(text_)
+    except ContentError as error:
+        raise ContentError(error.code, str(error), where=where) from error
 
 
 def malformed(message: str, where: str) -> ContentError:

@@ -432,7 +432,7 @@ class Transport:
                 raise ContentError(
                     "token-realm-refused", "the token server redirects; no login follows", where=self.host
                 )
-            if answer.status == _UNAUTHORIZED or (answer.status == _FORBIDDEN and login is None):
+            if answer.status == _FORBIDDEN and login is None:  # GHCR's way to say that a login is needed
                 raise self._unauthorized(request, answer)
             if not self._judged(request, answer).ok:
                 raise self.unexpected(answer, str(Origin.of(url)))

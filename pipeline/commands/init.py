@@ -47,7 +47,10 @@ def init(
             heading=f"wrote {len(written)} files to {folder}",
             lines=(
                 *((f"{mode:04o}", str(folder / name)) for name, (_, mode) in written.items()),
-                ("next", f"export SAMEBITS_TRUST={folder / 'trust.yaml'}  # better outside of the repository"),
+                (
+                    "next",
+                    f"export SAMEBITS_TRUST={folder.resolve() / 'trust.yaml'}  # better outside of the repository",
+                ),
             ),
         )
     )

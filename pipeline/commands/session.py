@@ -81,13 +81,16 @@ class Session:
         if code := self.end(shown, reasons):
             raise typer.Exit(code)
 
-    def end(self, shown: Shown | None, reasons: Sequence[Reason]) -> int:
-        """Show how the command ended in every format that was asked for; returns the exit code."""
+    def end(self, shown: Shown | None, reasons: Sequence[Reason], *, interrupted: int | None = None) -> int:
+        """Show how the command ended in every format that was asked for; returns the exit code.
+
+        `interrupted` is the exit code of a run that a signal has ended: the reasons alone do not say which one.
+        """
         from pipeline.formats.result import Result
         from pipeline.reasons import exit_code
 
         self.close()
-        code = exit_code([reason.code for reason in reasons]) if reasons else 0
+        code = interrupted or (exit_code([reason.code for reason in reasons]) if reasons else 0)
         self.output.result(Result(command=self.command, exit_code=code, shown=shown, reasons=tuple(reasons)))
         self.output.refused(reasons)
         return code
@@ -171,6 +174,6 @@ def parse_time(text: str) -> datetime:
     """RFC 3339, in UTC afterwards."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError("usage", f"--effective-time: {text!r} is no RFC 3339 time") from None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)

@@ -172,6 +172,20 @@ def test_a_definition_says_everything_that_a_promotion_needs() -> None:
     assert "vault" not in [signer.name for signer in definition.signers]
 
 
+@pytest.mark.parametrize(
+    ("written", "start", "end"),
+    [
+        ("{from: 2026-01-01}", datetime(2026, 1, 1, tzinfo=UTC), None),
+        ("{until: 2027-01-01T08:00:00+01:00}", None, datetime(2027, 1, 1, 7, tzinfo=UTC)),
+        ("{}", None, None),
+    ],
+)
+def test_a_signer_s_period_may_be_open(written: str, start: datetime | None, end: datetime | None) -> None:
+    text = bent(("{from: 2026-01-01, until: 2027-01-01}", written))[0]
+    valid = reading(text).signers[0].valid
+    assert (valid.start, valid.end) == (start, end)
+
+
 def test_a_stage_says_where_after_what_by_whom_and_under_which_gates() -> None:
     build, test, canary, prod = reading(TEXT).stages
     assert build.is_entry

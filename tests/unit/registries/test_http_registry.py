@@ -129,6 +129,7 @@ def test_the_environment_is_an_argument(registry: FaultRegistry, tmp_path: Path)
 def test_a_name_outside_the_grammar_reaches_no_server(registry: FaultRegistry, name: str) -> None:
     assert code(lambda: client(registry.host).tags(name)) == "reference-malformed"
     assert code(lambda: client(registry.host).resolve("app", name.upper() + "/")) == "reference-malformed"
+    assert code(lambda: client(registry.host).mount("app", blob(b"x"), name)) == "reference-malformed"
     assert registry.requests == []
 
 
@@ -213,6 +214,14 @@ class TestManifests:
         silent, longer = faults.header("Docker-Content-Digest", None), faults.body(lambda content: content + b" ")
         registry.rule("GET", "", lambda seen, answer: silent(seen, lambda: longer(seen, answer)))
         assert code(lambda: client(registry.host).manifest("app", image.digest)) == "digest-mismatch"
+
+    def test_control_characters_of_a_header_are_not_repeated(self, registry: FaultRegistry) -> None:
+        image = stored(registry)
+        registry.rule("GET", "", faults.header("Content-Type", "text/\x1b]0;pwned\x07"))
+        with pytest.raises(Refusal) as error:
+            client(registry.host).manifest("app", image.digest)
+        assert error.value.code == "media-type-confusion"
+        assert str(error.value).isprintable()
 
     @pytest.mark.parametrize("type_", [f"{OCI_MANIFEST}; charset=utf-8", None])
     def test_a_content_type_that_claims_nothing_else_agrees(self, registry: FaultRegistry, type_: str | None) -> None:

@@ -534,6 +534,14 @@ class TestLogins:
         assert str(tmp_path / "config.json") in str(error)
         assert error.reasons[0].hint == f"docker login {registry.host}"
 
+    def test_a_token_server_that_forbids_strangers_wants_a_login(
+        self, registry: FaultRegistry, anonymous: Credentials
+    ) -> None:
+        registry.rule("GET", "/v2/", faults.challenge(f'Bearer realm="{registry.url}/token"'))
+        registry.rule("GET", "/token", faults.status(403))
+        with opened(registry.host, anonymous) as transport:
+            assert refused(transport).code == "credentials-missing"
+
     @pytest.mark.parametrize("kind", ["basic", "bearer"])
     def test_a_login_that_is_refused_is_named_by_its_file(self, tmp_path: Path, kind: str) -> None:
         faulty = FaultRegistry(login=("robot", "x"), bearer=kind == "bearer")
