@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Timer
 from types import FrameType
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, NoReturn, TextIO
 
 import typer
 
@@ -24,7 +25,7 @@ from pipeline.commands.registry import registry_app
 from pipeline.commands.session import Edge, Session
 from pipeline.commands.step import step
 from pipeline.commands.verify import audit, verify
-from pipeline.output import Output
+from pipeline.output import NobodyReads, Output
 from pipeline.surroundings import Surroundings
 from registries.errors import Reason, Refusal
 
@@ -62,6 +63,7 @@ def main() -> NoReturn:
     """The `samebits` command."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    _streams()
     code = run(sys.argv[1:])
     if code in _INTERRUPTED:
         _leave(code)
@@ -85,16 +87,45 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except Refusal as refusal:
-        return _session(edge).end(None, refusal.reasons)
+        return _end(edge, refusal.reasons)
     except Interrupted as interrupted:
         reason = Reason("run-interrupted", "interrupted; no tag was moved by what was left undone", hint="run it again")
-        return _session(edge).end(None, (reason,), interrupted=128 + interrupted.number)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more; stay silent at exit
+        return _end(edge, (reason,), interrupted=128 + interrupted.number)
+    except NobodyReads:
+        _silence(sys.stdout)
         return 128 + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001  the last handler: a bug ends with its code, and never as a pass
         return _bug(error, edge)
     return 0
+
+
+def _end(edge: Edge, reasons: Sequence[Reason], *, interrupted: int | None = None) -> int:
+    """Show why the command ended; where the result itself can't be written, stderr alone tells."""
+    from pipeline.reasons import exit_code
+
+    try:
+        return _session(edge).end(None, reasons, interrupted=interrupted)
+    except Refusal as unwritable:
+        _silence(sys.stdout)
+        told = tuple(dict.fromkeys((*reasons, *unwritable.reasons)))
+        _session(edge).output.refused(told)
+        return interrupted or exit_code([reason.code for reason in told])
+
+
+def _silence(stream: TextIO) -> None:
+    """Let nothing fail at exit when what is still buffered can't be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _streams() -> None:
+    """UTF-8 whatever the locale says; a stream that was closed can't be written to, and says so when it is."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  open for reading: a write fails
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _session(edge: Edge) -> Session:
@@ -108,7 +139,7 @@ def _bug(error: Exception, edge: Edge) -> int:
         trace = trace.tb_next
     place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
     reason = Reason("internal-error", f"a bug in samebits: {type(error).__name__}: {error}", place, "please report it")
-    _session(edge).end(None, (reason,))
+    _end(edge, (reason,))
     return BUG
 
 

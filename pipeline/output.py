@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TextIO
 
 from registries.descriptor import Descriptor
-from registries.errors import Reason, UsageError
+from registries.errors import Reason, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -41,6 +41,10 @@ def wants_color(choice: str, environment: Mapping[str, str], *, terminal: bool) 
     return terminal and environment.get("TERM") != "dumb"
 
 
+class NobodyReads(BaseException):
+    """Whoever read our stdout has gone; there is nothing left to say, and nobody to say it to."""
+
+
 @dataclass(slots=True)
 class Output:
     """Where a command writes. `formats` are (format, file); without a file the format goes to stdout."""
@@ -58,11 +62,7 @@ class Output:
 
         for name, path in self.formats:
             rendered = FORMATS[name](result)
-            if path is not None:
-                path.write_text(rendered, encoding="utf-8")
-            elif rendered:
-                self.stdout.write(rendered)
-        self.stdout.flush()
+            self._put(clean(rendered) if name == "text" else rendered, path)
 
     def say(self, message: str) -> None:
         """One line about what is going on; only a person at a terminal, or `-v`, sees it."""
@@ -90,6 +90,20 @@ class Output:
     def progress(self) -> CopyProgress:
         """Bars for a person at a terminal, one line for each blob otherwise, nothing with `-q`."""
         return CopyProgress(self)
+
+    def _put(self, rendered: str, path: Path | None) -> None:
+        try:
+            if path is not None:
+                path.write_text(rendered, encoding="utf-8")
+            else:
+                self.stdout.write(rendered)
+                self.stdout.flush()
+        except BrokenPipeError as error:
+            raise NobodyReads from error
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            where = str(path or "stdout")
+            raise Unavailable("local-storage-failed", f"the result can't be written: {why}", where=where) from error
 
     def _line(self, text: str) -> None:
         self.stderr.write(text + "\n")

@@ -79,7 +79,8 @@ def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, Ste
     if tools.signer is None:
         raise Refusal("key-missing", "a step can't be recorded without a signer", hint="--key FILE")
     read = [(kind, content, _summary(kind, content)) for kind, content in done.reports]
-    _wanted_report(intended, [kind for kind, _ in done.reports])
+    if done.exit_code in (None, 0):
+        check_reports(intended, [kind for kind, _ in done.reports])
     step = StepRecord(
         pipeline=reference_of(intended.pipeline),
         stage=intended.stage,
@@ -132,7 +133,8 @@ def _may_sign(signer: Signer | None, step: Step, stage: str) -> None:
         )
 
 
-def _wanted_report(intended: Intended, given: Sequence[str]) -> None:
+def check_reports(intended: Intended, given: Sequence[str]) -> None:
+    """Refuse a step that comes without the report that its definition asks for."""
     wanted = intended.step.evidence
     if wanted is not None and wanted not in given:
         name = f"{intended.stage} {intended.step.name} {intended.image.digest}"

@@ -22,7 +22,7 @@ from registries.limits import CHUNK_BYTES, KIB, MIB
 from registries.stored import local_storage
 
 ARCHIVE_BYTES: Final = 64 * 1024 * MIB
-MEMBERS: Final = 100_000
+MEMBERS: Final = 20_000
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _HEADER_BYTES: Final = 64 * KIB

@@ -49,11 +49,16 @@ def init(
                 *((f"{mode:04o}", str(folder / name)) for name, (_, mode) in written.items()),
                 (
                     "next",
-                    f"export SAMEBITS_TRUST={folder.resolve() / 'trust.yaml'}  # better outside of the repository",
+                    f'export SAMEBITS_TRUST="{_from_anywhere(folder / "trust.yaml")}"  # better not in the repository',
                 ),
             ),
         )
     )
+
+
+def _from_anywhere(path: Path) -> str:
+    """The path as a shell writes it so that it holds after `cd`."""
+    return str(path) if path.is_absolute() else f"$PWD/{path}"
 
 
 def _refuse_overwriting(folder: Path, names: list[str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +69,8 @@ def step(
         raise Refusal("key-missing", "no key to sign the step record with", hint="--key FILE, or SAMEBITS_KEY")
     found = opened.tools.places.admitted(image, stage, opened.pipeline)
     intended = room.intend(found, stage, name, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
+    files = _report_files(report or [])
+    room.check_reports(intended, [kind for kind, _ in files])
     arguments = _command(intended, tuple(command or ()))
     started = session.edge.clock()
     exit_code = _run(arguments, intended, session) if arguments else None
@@ -74,7 +79,7 @@ def step(
         finished_at=session.edge.clock(),
         command=arguments,
         exit_code=exit_code,
-        reports=_reports(report or []),
+        reports=_reports(files, failed=exit_code not in (None, 0)),
     )
     digest, recorded = room.record(intended, done, tools=opened.tools)
     failure = Reason("step-not-passed", "the step failed; the failure is on record", f"step {name} of {stage}")
@@ -112,25 +117,46 @@ def _run(arguments: tuple[str, ...], intended: Intended, session: Session) -> in
     environment |= {"SAMEBITS_STAGE": intended.stage, "SAMEBITS_STEP": intended.step.name}
     session.output.say(f"running {shlex.join(arguments)}")
     try:
-        done = subprocess.run(  # noqa: S603  the owners' signed definition, or the user, says what to run
-            arguments, env=environment, stdout=session.output.stderr, stdin=subprocess.DEVNULL, check=False
+        running = subprocess.Popen(  # noqa: S603  the owners' signed definition, or the user, says what to run
+            arguments,
+            env=environment,
+            stdout=session.output.stderr,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError as error:
         raise UsageError("step-command-missing", f"{arguments[0]} can't be run: {error.strerror}") from error
-    return done.returncode
+    try:
+        return running.wait()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGTERM)  # whatever it has started ends with it
+        raise
 
 
-def _reports(texts: list[str]) -> tuple[tuple[str, bytes], ...]:
+def _report_files(texts: list[str]) -> list[tuple[str, Path]]:
+    """Formats and files as they were named; looked at before the step runs."""
     from pipeline.definition import EVIDENCE_FORMATS
-    from pipeline.wiring import read_file
-    from registries.limits import REPORT_BYTES
 
-    found: list[tuple[str, bytes]] = []
+    found: list[tuple[str, Path]] = []
     for text in texts:
         kind, equals, path = text.partition("=")
         if not equals or kind not in EVIDENCE_FORMATS:
             raise UsageError(
                 "format-unknown", f"--report {text}: write FORMAT=FILE with one of {', '.join(EVIDENCE_FORMATS)}"
             )
-        found.append((kind, read_file(Path(path), REPORT_BYTES)))
+        found.append((kind, Path(path)))
+    return found
+
+
+def _reports(files: list[tuple[str, Path]], *, failed: bool) -> tuple[tuple[str, bytes], ...]:
+    """What the step reported. One that failed may have left files out; its failure is recorded all the same."""
+    from pipeline.wiring import read_file
+    from registries.limits import REPORT_BYTES
+
+    found: list[tuple[str, bytes]] = []
+    for kind, path in files:
+        if failed and not path.is_file():
+            continue
+        found.append((kind, read_file(path, REPORT_BYTES)))
     return tuple(found)

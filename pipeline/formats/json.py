@@ -17,7 +17,7 @@ SCHEMA: Final = "https://samebits.dev/schema/result/v1"
 
 
 def render(result: Result) -> str:
-    """One JSON object, indented, ending in a newline."""
+    """One JSON object, indented, ending in a newline; ASCII, so that no character in it can steer a terminal."""
     value: dict[str, Any] = {
         "schema": SCHEMA,
         "command": result.command,
@@ -39,7 +39,7 @@ def render(result: Result) -> str:
             value |= _step(done)
         case Told(heading=heading, lines=lines):
             value |= {"told": heading, "facts": [{"name": name, "value": text} for name, text in lines]}
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(value, indent=2) + "\n"
 
 
 def _reason(reason: Reason) -> dict[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from registries.catalogue import INDEX_JSON_BYTES, REF_NAME, Catalogue, plain
@@ -60,8 +61,11 @@ def docker_image(name: str, *, environment: Mapping[str, str]) -> SavedImage:
     import docker
 
     where = f"docker:{name}"
-    if environment.get("DOCKER_HOST", "").startswith("ssh://"):
+    host = environment.get("DOCKER_HOST", "")
+    if host.startswith("ssh://"):
         raise _unavailable("an engine behind ssh can't be asked; forward its socket", where)
+    if host.startswith("unix://") and not Path(host.removeprefix("unix://")).is_socket():
+        raise _unavailable(f"there is no Docker engine at {host}", where)
     with contextlib.ExitStack() as stack, _engine(where):
         # An empty mapping would make the SDK look at the process's own environment.
         client = docker.from_env(environment={"DOCKER_HOST": "", **environment}, timeout=_ENGINE_SECONDS)

@@ -29,7 +29,7 @@ def test_a_command_that_fails_is_recorded_and_stops_the_next_promotion(shop: Sho
 
     assert (failed.code, failed.reasons) == (3, ["step-not-passed"])
     assert (failed.result["verdict"], failed.result["exitCode"]) == ("failed", 7)
-    assert len(failed.result["supersedes"]) == 1
+    assert failed.result["supersedes"]
     assert (promoted.code, promoted.reasons) == (5, ["step-failed"])
 
 
@@ -40,7 +40,7 @@ def test_a_step_that_is_done_again_replaces_its_failure(shop: Shop) -> None:
 
     again = shop.run("step", "build", "unit", "s3", unit, "-o", "json", "--", "true", key="ci-build").result
 
-    assert again["supersedes"] == [failed["record"]]
+    assert failed["record"] in again["supersedes"]
     assert shop.run("plan", "test", "s3").code == 0
 
 

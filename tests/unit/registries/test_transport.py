@@ -356,8 +356,8 @@ class TestDeadlines:
         with raw_server(speak) as host, opened(host, anonymous, patience=0.2) as transport:
             chunks = transport.request(Request(method="GET", target="v2/", repository="app")).chunks()
             assert next(chunks) == b"x" * 10
-            threading.Event().wait(0.4)
             ready.set()
+            threading.Event().wait(0.4)
             assert b"".join(chunks) == b"x" * 10
 
 
