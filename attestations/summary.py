@@ -47,7 +47,7 @@ def summary_statement(
             "uri": f"https://samebits.dev/pipeline/{pipeline.name}/v{pipeline.version}",
             "digest": _digest_set(pipeline.definition),
         },
-        "inputAttestations": [{"digest": _digest_set(record), "mediaType": BUNDLE_TYPE} for record in inputs],
+        "inputAttestations": [_input(record) for record in inputs],
         "verificationResult": "PASSED",
         "verifiedLevels": [stage_level(stage)],
         "slsaVersion": SLSA_VERSION,
@@ -55,9 +55,24 @@ def summary_statement(
     return Statement.about(subject, predicate_type=SUMMARY, predicate=predicate, more=children)
 
 
+def summarizes(statement: Statement, *, stage: str, record: Digest) -> bool:
+    """Whether this is the summary of an admission to `stage` that rests on this admission record."""
+    levels, inputs = statement.predicate.get("verifiedLevels"), statement.predicate.get("inputAttestations")
+    return (
+        statement.predicate_type == SUMMARY
+        and levels == [stage_level(stage)]
+        and isinstance(inputs, list)
+        and _input(record) in inputs
+    )
+
+
 def stage_level(stage: str) -> str:
     """The custom level that says "admitted to this stage"; other tools compare it exactly."""
     return f"SAMEBITS_STAGE_{_NO_LEVEL_LETTER.sub('_', stage.upper())}"
+
+
+def _input(record: Digest) -> dict[str, Any]:
+    return {"digest": _digest_set(record), "mediaType": BUNDLE_TYPE}
 
 
 def _digest_set(digest: Digest) -> dict[str, Any]:

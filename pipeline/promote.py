@@ -28,7 +28,7 @@ from attestations.records.admission import (
     admission_statement,
 )
 from attestations.statement import Statement
-from attestations.summary import SUMMARY, summary_statement
+from attestations.summary import summarizes, summary_statement
 from attestations.verify import Signer
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
@@ -221,10 +221,9 @@ def _standing(stage: Stage, image: Image, records: Records, *, pipeline: Pipelin
 def _summary_of(standing: Link, gathered: Gathered) -> Bundle | None:
     """The summary that was signed beside an admission: the same signer, resting on that record."""
     for item in gathered.records.verified:
-        if item.statement.predicate_type == SUMMARY and item.signer == standing.verified.signer:
-            inputs = item.statement.predicate.get("inputAttestations", [])
-            if {"sha256": standing.record.hex} in [entry.get("digest") for entry in inputs]:
-                return gathered.bundles[item.record]
+        is_summary = summarizes(item.statement, stage=standing.stage, record=standing.record)
+        if is_summary and item.signer == standing.verified.signer:
+            return gathered.bundles[item.record]
     return None
 
 

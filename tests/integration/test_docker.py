@@ -18,6 +18,7 @@ from registries.manifest import Manifest
 from registries.registry import Location
 from registries.server import serve_in_thread
 from tests import peers
+from tests.e2e.shop import opened
 
 pytestmark = pytest.mark.peer
 
@@ -111,6 +112,19 @@ def test_an_image_goes_from_the_engine_to_the_embedded_registry_and_back(
         assert peers.run("crane", "digest", f"{address}/shop/api:1.0").strip() == str(manifest.digest)
         peers.run("docker", "--host", host, "pull", f"{address}/shop/api:1.0")
         assert take(host, f"{address}/shop/api:1.0").resolve("", "1.0") == manifest.digest
+
+
+def test_the_command_promotes_an_image_out_of_the_engine_and_again_is_nothing(
+    host: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with opened(tmp_path_factory.mktemp("shop")) as shop:
+        words, engine = ("promote", "build", f"docker:{_NAME}", "-o", "json"), {"DOCKER_HOST": host}
+        first = shop.run(*words, key="ci-build", env=engine)
+        again = shop.run(*words, key="ci-build", env=engine)
+        assert (first.code, first.result["verdict"]) == (0, "admitted"), first.stderr
+        assert first.result["image"] == str(only(take(host)).digest)
+        assert (again.result["verdict"], again.result["record"]) == ("already-admitted", first.result["record"])
+        assert shop.tags("build") == ("1.0",)
 
 
 def test_the_engine_pushes_to_the_embedded_registry(host: str, tmp_path_factory: pytest.TempPathFactory) -> None:

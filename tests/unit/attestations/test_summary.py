@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from attestations.bundle import BUNDLE_TYPE
 from attestations.statement import Statement
-from attestations.summary import stage_level, summary_statement
+from attestations.summary import SUMMARY, stage_level, summarizes, summary_statement
 from registries.digest import Digest
 from tests.unit.attestations.samples import IMAGE, NOW, OTHER, PIPELINE
 
@@ -50,3 +52,26 @@ def test_an_index_is_summarised_with_its_children() -> None:
 
 def test_no_stage_name_claims_a_level_of_slsa() -> None:
     assert stage_level("SLSA_BUILD_LEVEL_3") == "SAMEBITS_STAGE_SLSA_BUILD_LEVEL_3"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verifiedLevels": ["SAMEBITS_STAGE_TEST"]},
+        {"verifiedLevels": "SAMEBITS_STAGE_PROD"},
+        {"inputAttestations": []},
+        {"inputAttestations": None},
+        {"inputAttestations": ["prod"]},
+        {"inputAttestations": [{"digest": {"sha256": RECORD.hex}}]},
+    ],
+)
+def test_only_the_summary_of_this_stage_over_this_record_is_taken_for_it(change: dict[str, object]) -> None:
+    def made(predicate: dict[str, object]) -> Statement:
+        return Statement.about(RECORD, predicate_type=SUMMARY, predicate=predicate)
+
+    whole: dict[str, object] = {
+        "verifiedLevels": ["SAMEBITS_STAGE_PROD"],
+        "inputAttestations": [{"digest": {"sha256": RECORD.hex}, "mediaType": BUNDLE_TYPE}],
+    }
+    assert summarizes(made(whole), stage="prod", record=RECORD)
+    assert not summarizes(made({**whole, **change}), stage="prod", record=RECORD)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import http.client
 import itertools
@@ -289,6 +290,13 @@ def test_a_range_that_can_not_be_read_is_ignored(client: Client, asked: str) -> 
     assert answer.content == _BLOB
 
 
+def test_what_is_no_file_is_no_blob(client: Client, root: Path) -> None:
+    client.blob()
+    (root / client.repository / "_oci" / "blobs" / "sha256" / _ABSENT.hex).mkdir()
+    for method in ("GET", "DELETE"):
+        assert client.ask(method, f"blobs/{_ABSENT}").status_code == 404
+
+
 def test_a_deleted_blob_is_gone(client: Client) -> None:
     digest = client.blob()
     assert client.ask("DELETE", f"blobs/{digest}").status_code == 202
@@ -432,6 +440,12 @@ def test_bytes_that_are_not_what_the_digest_names_are_refused(client: Client, wa
     assert code(answer) == "DIGEST_INVALID"
     assert client.ask("GET", f"blobs/{digest}").status_code == 404
     assert client.ask("GET", f"blobs/{Digest.of(_BLOB)}").status_code == 404
+
+
+def test_an_upload_in_one_request_that_is_refused_leaves_nothing(client: Client, root: Path) -> None:
+    digest = str(Digest.of(_BLOB))
+    assert client.ask("POST", "blobs/uploads/", _BLOB, span((0, 4)), digest=digest).status_code == 400
+    assert list((root / client.repository / "_oci" / "uploads").iterdir()) == []
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:bad", "md5:" + "0" * 32])
@@ -713,6 +727,7 @@ def test_a_condition_on_the_tag_is_honoured(client: Client) -> None:
         (second, {"If-Match": there}, 412),
         (second, {"If-None-Match": here}, 412),
         (second, {"If-Match": "W/" + here}, 412),
+        (second, {"If-None-Match": "W/" + here}, 412),
         (second, {"If-Match": "nonsense"}, 412),
         (second, {"If-Match": f"{there}, {here}"}, 201),
         (first, {"If-Match": "*"}, 201),
@@ -752,6 +767,13 @@ def test_tags_come_sorted_and_in_pages(client: Client) -> None:
         pages.append(answer.json()["tags"])
         url = answer.links.get("next", {}).get("url", "")
     assert pages == [names[:4], names[4:]]
+
+
+def test_a_name_that_is_no_tag_is_not_listed(client: Client, root: Path) -> None:
+    client.image("v1")
+    index = root / client.repository / "_oci" / "index.json"
+    index.write_text(index.read_text().replace('"v1"', '"docker.io/library/image:v1"'))
+    assert client.ask("GET", "tags/list").json()["tags"] == []
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "1.5", "", "9" * 5000])
@@ -893,18 +915,22 @@ def test_what_was_pushed_outlives_the_server(tmp_path: Path) -> None:
 
 def test_a_stopped_server_leaves_nothing_behind(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    with requests.Session() as session:
+    with requests.Session() as session, contextlib.ExitStack() as hanging:
         with serve_in_thread(tmp_path) as address:
-            Client(session, address, "a/b").image("v1")
-            location = Client(session, address, "a/b").begin()
+            client = Client(session, address, "a/b")
+            large, location = client.blob(bytes(32 << 20)), client.begin()
             host, _, port = address.partition(":")
-            hanging = socket.create_connection((host, int(port)), timeout=20)
-            hanging.sendall(f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegun".encode())
-        hanging.close()
+            sender, reader = (
+                hanging.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(2)
+            )
+            sender.sendall(f"PATCH {location} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 100\r\n\r\nbegun".encode())
+            reader.sendall(f"GET /v2/a/b/blobs/{large} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+            assert reader.recv(100).startswith(b"HTTP/1.1 200 ")
         with pytest.raises(requests.ConnectionError):
             session.get(f"http://{address}/v2/", timeout=20)
     for thread in set(threading.enumerate()) - before:
         thread.join(timeout=20)
+    gc.collect()
     assert set(threading.enumerate()) - before == set()
 
 
