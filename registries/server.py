@@ -28,6 +28,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Refusal, Unavailable, UsageError
@@ -455,16 +456,29 @@ def _content(request: Request, path: Path, digest: Digest, media_type: str) -> R
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
         opened.pop_all()
-        return StreamingResponse(_chunks(file, span), status, headers)
+        return _Streamed(file, span, status, headers)
+
+
+class _Streamed(StreamingResponse):
+    """A range of an open file, which is closed at the end, also when nobody waits for the bytes any more."""
+
+    def __init__(self, file: BinaryIO, span: range, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(_chunks(file, span), status, headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 def _chunks(file: BinaryIO, span: range) -> Iterator[bytes]:
-    with file:
-        file.seek(span.start)
-        left = len(span)
-        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-            left -= len(chunk)
-            yield chunk
+    file.seek(span.start)
+    left = len(span)
+    while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+        left -= len(chunk)
+        yield chunk
 
 
 def _span(header: str, size: int) -> range | None:

@@ -218,15 +218,17 @@ def _blob_moves(things: Sequence[Hanging], held: Mapping[_Key, Descriptor], to: 
 
 
 def _waves(absent: Sequence[Manifest], image: Tree) -> tuple[tuple[Manifest, ...], ...]:
-    """Each manifest after its children and after its subject, and the image before all that hangs on it."""
+    """Each manifest after its children, the image before all that hangs on it, that in turn after its subject.
+
+    What a part of the image itself hangs on may come later or never: as an order it could contradict the others.
+    """
     waiting = {manifest.digest: manifest for manifest in absent}
     graph: TopologicalSorter[Digest] = TopologicalSorter()
     for manifest in absent:
         before = {child.digest for child in manifest.children}
-        if manifest.subject is not None:
-            before.add(manifest.subject.digest)
         if manifest.digest not in image.manifests:
             before.add(image.manifest.digest)
+            before.update(subject.digest for subject in (manifest.subject,) if subject is not None)
         graph.add(manifest.digest, *(before & waiting.keys()))
     graph.prepare()
     waves: list[tuple[Manifest, ...]] = []

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from registries.descriptor import Descriptor
@@ -74,7 +75,7 @@ def manifests_below(location: Location, digest: Digest, *, jobs: int = 8) -> dic
     found = {digest: root}
     level: Sequence[Manifest] = (root,)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        for depth in range(1, INDEX_DEPTH + 2):
+        for depth in count(1):
             wanted = _unseen(level, found)
             if not wanted:
                 break

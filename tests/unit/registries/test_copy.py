@@ -436,6 +436,19 @@ def test_a_manifest_that_is_child_and_grandchild_goes_before_both_its_parents(
     assert held(destination).manifests == held(source).manifests
 
 
+def test_a_platform_that_hangs_on_what_hangs_on_the_image_makes_no_circle(
+    source: Location, destination: Location
+) -> None:
+    """A descriptor in a manifest can't lead in a circle, but a tag can lead back."""
+    other = image(("linux/amd64",), seed="other").push(source)
+    push_blob(source, EMPTY, EMPTY_CONTENT)
+    child = force(source, parsed(manifest_value(subject=other.manifest.descriptor.json())))
+    made = over(source, [child])
+    held(source).tags[f"sha256-{made.digest.hex}.att"] = other.digest
+    copy(made.digest, source, destination)
+    assert held(destination) == held(source)
+
+
 def test_an_index_that_hangs_on_the_image_brings_its_children(source: Location, destination: Location) -> None:
     made = image().push(source)
     report = index(image(("linux/s390x",), seed="report"), subject=made.manifest.descriptor.json()).push(source)
