@@ -128,7 +128,7 @@ class _Value:
     hint: Callable[[Scalar], str] = lambda _: ""
 
     def takes(self, node: Node) -> bool:
-        return isinstance(node, Scalar) and node.value is not None
+        return isinstance(node, Scalar)
 
     def read(self, node: Node, name: str, faults: Faults) -> Any:
         if not isinstance(node, Scalar) or node.value is None:

@@ -117,12 +117,12 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
     """Decide, and say what would move. Writes nothing."""
     wanted = pipeline.stage(stage)
     _may_sign(tools.signer, wanted)
-    if withdrawn := tools.revocations.image(image.digest):
-        raise AttestationError.of((withdrawn,))
     sources = _sources(image, wanted, pipeline, tools.places)
     destinations = tools.places.stage(pipeline, stage)
     tools.say(f"gathering what is known about {image.digest}")
     found = tree(image.place, image.digest)
+    if withdrawn := [reason for digest in found.manifests if (reason := tools.revocations.image(digest))]:
+        raise AttestationError.of(withdrawn)
     gathered = gather(
         image.digest, (*sources, *destinations), pipeline=pipeline, revocations=tools.revocations, now=now
     )

@@ -174,7 +174,7 @@ def _decoded(content: bytes, faults: Faults) -> str:
 
 def _unseen(text: str) -> int | None:
     """Where the first character is that changes how text looks or reads without being seen (T074)."""
-    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+    if text.replace("\n", "").replace("\t", "").isprintable():
         return None
     unseen = (n for n, c in enumerate(text) if c not in _LINE_ENDS and unicodedata.category(c) in _UNSEEN)
     return next(unseen, None)
@@ -226,9 +226,8 @@ class _Composer:
         try:
             yield from yaml.parse(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            problem = error.problem or error.context
-            _stop(self.faults, _mark(mark) if mark else Position(1, 1), f"this is not YAML: {problem}")
+            at = _mark(error.problem_mark) if error.problem_mark else Position(1, 1)
+            _stop(self.faults, at, f"this is not YAML: {error.problem}")
         except yaml.YAMLError as error:
             _stop(self.faults, Position(1, 1), f"this is not YAML: {error}")
 
@@ -277,7 +276,7 @@ class _Composer:
         for key, value in zip(ended.children[::2], ended.children[1::2], strict=True):
             if not isinstance(key, Scalar) or not isinstance(key.value, str):
                 self.faults.add(key.position, "a key must be text")
-            elif key.plain and key.text == "<<":
+            elif key.text == "<<":
                 self.faults.add(key.position, "merge keys (<<) are not read; write it out")
             elif key.text in entries:
                 first = entries[key.text][0].position

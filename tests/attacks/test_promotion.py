@@ -279,6 +279,12 @@ def test_t042_a_revoked_image_is_refused_everywhere(world: World) -> None:
     assert codes(lambda: world.verify("1.0", "test")) == ["digest-revoked"]
 
 
+def test_t042_an_index_with_a_revoked_platform_is_refused(world: World) -> None:
+    image = world.in_test()
+    world.trust_text += f"revocations:\n  digests: ['{image.platforms[1].manifest}']\n"
+    assert codes(lambda: world.promote("1.0", "prod")) == ["digest-revoked"]
+
+
 def test_t042_records_of_a_revoked_key_without_proven_time_do_not_count(world: World) -> None:
     world.in_test()
     world.trust_text += "revocations:\n  signers: {scanner: 2026-11-24T00:00:00Z}\n"

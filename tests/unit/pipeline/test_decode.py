@@ -24,6 +24,25 @@ class Color(StrEnum):
     DARK_BLUE = "dark-blue"
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A type that would read every text."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Token:
+        return cls(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train:
+    cars: tuple[Word, ...]
+
+    def __post_init__(self) -> None:
+        assert all(isinstance(car, str) for car in self.cars), "it is only made when everything in it was read"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Car:
     wheels: Annotated[int, AtLeast(3)]
@@ -59,6 +78,8 @@ class File:
     color: Color | None = None
     digest: Digest | None = None
     max_age: Duration | None = None
+    token: Token | None = None
+    train: Train | None = None
     words: tuple[Word, ...] = ()
     one_or_many: str | tuple[str, ...] = ()
     vehicles: Mapping[Word, Car | Boat] = field(default_factory=dict)
@@ -128,6 +149,9 @@ def test_every_kind_of_value_is_read() -> None:
         ("is-open: 1", "3:10", "definition-invalid", "must be true or false, not 1", ""),
         ("max-age: 24", "3:10", "definition-invalid", "`max-age`: '24' is no length of time", ""),
         ("max-age: [24h]", "3:10", "definition-invalid", "`max-age` must be a duration, not a list", ""),
+        ("token:", "3:7", "definition-invalid", "`token` must be a token, not nothing", ""),
+        ("token: null", "3:8", "definition-invalid", "`token` must be a token, not nothing", ""),
+        ("train: {cars: [a, B]}", "3:19", "definition-invalid", "`cars` must be small letters, not 'B'", ""),
         ("digest: sha256:abc", "3:9", "definition-invalid", "`digest`: ", ""),
         ("words: a", "3:8", "definition-invalid", "`words` must be a list, not 'a'", ""),
         ("words: []", "3:8", "definition-invalid", "`words` is an empty list", ""),

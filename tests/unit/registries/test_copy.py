@@ -148,15 +148,23 @@ def test_a_child_that_is_not_there_is_not_found(source: Location) -> None:
         ({"urls": ["https://evil.test/"]}, "foreign-layer-refused"),
     ],
 )
-@pytest.mark.parametrize("beside_a_true_one", [False, True])
+@pytest.mark.parametrize("others", ["none", "before", "after"])
 def test_a_child_must_be_what_its_descriptor_promises(
-    source: Location, change: dict[str, object], expected: str, *, beside_a_true_one: bool
+    source: Location, change: dict[str, object], expected: str, others: str
 ) -> None:
     child = image(("linux/amd64",)).push(source)
     true = child.manifest.descriptor.json()
-    entries = [true, {**true, **change}] if beside_a_true_one else [{**true, **change}]
-    lying = force(source, parsed(index_value(entries)))
+    lie = {**true, **change}
+    lying = force(source, parsed(index_value({"none": [lie], "before": [true, lie], "after": [lie, true]}[others])))
     assert code(lambda: tree(source, lying.digest)) == expected
+
+
+def test_a_child_that_breaks_its_promise_is_noticed_before_the_next_one_is_read(source: Location) -> None:
+    """The sizes that are promised are the ones that are added up against the limit."""
+    child = image(("linux/amd64",)).push(source)
+    absent = image(("linux/arm64",)).manifest.descriptor
+    lying = force(source, parsed(index_value([{**child.manifest.descriptor.json(), "size": 1}, absent.json()])))
+    assert code(lambda: tree(source, lying.digest)) == "size-mismatch"
 
 
 def test_two_descriptors_of_one_blob_must_agree_about_its_size(source: Location) -> None:
@@ -285,7 +293,9 @@ def test_a_plan_leaves_out_what_is_there_already(source: Location, destination: 
 def test_an_image_is_not_copied_onto_itself(source: Location) -> None:
     made = image().push(source, f"sha256-{'a' * 64}.sig")
     referrer(made.manifest).push(source)
-    plan = plan_copy(made.digest, source, source, more_sources=(source,))
+    registry, place = bent(source)
+    plan = plan_copy(made.digest, place, place, more_sources=(place,))
+    assert {method for method, _ in registry.calls} == {"manifest"}
     assert plan.is_empty
     assert (plan.blobs, plan.manifests, plan.bytes, plan.requests) == ((), (), 0, 0)
     assert copy_image(plan) == Moved(manifests=0, blobs=0, bytes=0, mounted=0)
@@ -425,6 +435,7 @@ def test_children_go_before_the_index_and_the_image_before_what_hangs_on_it(
     assert order[:4] == [manifest.digest for manifest in made.manifests]
     assert set(order[4:6]) == {note.digest, early.digest}
     assert order[6:] == [answer.digest]
+    assert [len(wave) for wave in plan.waves] == [1, 1, 1, 1, 2, 1]
 
 
 def test_a_manifest_that_is_child_and_grandchild_goes_before_both_its_parents(
@@ -546,6 +557,7 @@ def test_t052_t064_a_destination_that_only_says_yes_is_noticed(
     plan = plan_copy(made.digest, source, Location(bad, destination.repository))
     setattr(bad, fault, True)
     assert code(lambda: copy_image(plan)) == expected
+    assert (bad.count("push_manifest") == 0) == (fault in ("loses_blobs", "loses_manifests"))
 
 
 def test_a_destination_with_damaged_content_is_repaired(source: Location, destination: Location) -> None:
@@ -900,6 +912,17 @@ def test_a_tag_with_other_signatures_at_the_destination_stays_and_is_told(
     assert codes(plan) == ["tag-conflict"]
     copy_image(plan)
     assert held(destination).tags[f"sha256-{made.digest.hex}.sig"] == there.digest
+
+
+def test_a_blob_that_is_there_is_no_alibi_for_a_lie_about_its_size(source: Location, destination: Location) -> None:
+    made = image().push(source).push(destination)
+    descriptor, _ = made.blobs[0]
+    lie = {"layers": [replace(descriptor, size=descriptor.size + 1).json()]}
+    push_blob(source, EMPTY, EMPTY_CONTENT)
+    force(source, parsed({**manifest_value(subject=made.manifest.descriptor.json()), **lie}))
+    plan = plan_copy(made.digest, source, destination)
+    assert codes(plan) == ["blob-not-found"]
+    assert plan.is_empty
 
 
 @pytest.mark.parametrize("fault", ["manifest", "blob", "absent"])
