@@ -220,12 +220,7 @@ class _Walk:
 
     def _named(self, by: Digest, named: _Named) -> _Whole | _Broken:
         """The chain up to a stage whose record a later record names: exactly that one counts."""
-        expected = self.stages.get(named.link.stage)
-        where = f"record {by}"
-        if expected is None:
-            return _Broken(
-                (Reason("stage-skipped", f"rests on {named.link.stage!r}, no predecessor in this pipeline", where),)
-            )
+        expected, where = self.stages[named.link.stage], f"record {by}"
         acceptable, faults = self._acceptable_admissions(expected)
         for verified, admission in acceptable:
             if verified.record == named.link.record:

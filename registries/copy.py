@@ -194,18 +194,27 @@ def _pauses(seconds: float) -> Iterator[float]:
 
 
 def _all_at_once(act: Callable[[_Item], _Result], items: Sequence[_Item], jobs: int, stop: Event) -> list[_Result]:
-    """Do it for all, several at a time. Whatever is raised first, Ctrl-C included, stops the others and is raised."""
-    if not items:
-        return []
-    pool = ThreadPoolExecutor(max_workers=min(jobs, len(items)))
+    """Do it for all, several at a time. The first that fails, or Ctrl-C, stops the others and is raised."""
+
+    def attempt(item: _Item) -> _Result:
+        if stop.is_set():
+            raise _Stopped
+        try:
+            return act(item)
+        except BaseException:
+            stop.set()
+            raise
+
+    pool = ThreadPoolExecutor(max_workers=jobs)
     try:
-        running = [pool.submit(act, item) for item in items]
+        running = [pool.submit(attempt, item) for item in items]
         for future in as_completed(running):
-            future.result()
+            error = future.exception()
+            if error is not None and not isinstance(error, _Stopped):
+                raise error
         return [future.result() for future in running]
-    except BaseException as error:
+    except BaseException:
         stop.set()
-        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)  # an interrupted run waits for nobody
         raise
     finally:
-        pool.shutdown(wait=False)
+        pool.shutdown(wait=True, cancel_futures=True)

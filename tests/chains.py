@@ -97,7 +97,7 @@ class Pieces:
             predecessors=tuple(self.predecessor(before) for before in rests_on),
             gates=(),
             approvals=(),
-            source=PLACES[rests_on[0]] if rests_on else "oci:image",
+            source=PLACES.get(rests_on[0], f"{rests_on[0]}.test/shop") if rests_on else "oci:image",
             destination=PLACES.get(stage, f"{stage}.test/shop"),
             copied=Copied(manifests=1, blobs=2, bytes=3, mounted=0),
             decided_at=self.clock,

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from attestations import store
+from attestations.summary import SUMMARY
+from pipeline import promote as promotions
+from pipeline import step as steps
 from registries.copy import copy_image, plan_copy
 from registries.digest import Digest
 from registries.errors import Refusal, TagMoved
@@ -245,6 +248,12 @@ def test_t131_a_run_that_ended_before_the_tag_is_completed_with_the_same_record(
     again = world.verify("1.0", "prod")
     assert len([one for one in store.fetch((world.place("prod"),), image.digest).bundles if one.record == left]) == 1
     assert again.link.record == left
+    place = world.place("prod")
+    listed = [
+        place.registry.manifest(place.repository, item.digest)
+        for item in place.registry.referrers(place.repository, image.digest)
+    ]
+    assert [manifest.layers[0].digest for manifest in listed].count(left) == 1
 
 
 def test_a_newer_image_interrupted_before_its_tag_is_completed_and_is_no_rollback(world: World) -> None:
@@ -426,3 +435,81 @@ def test_an_audit_of_a_broken_chain_names_the_hole(world: World) -> None:
     story = world.audit("1.0")
     assert [stage.standing for stage in story.stages] == ["admitted", "admitted", "broken"]
     assert "predecessor-missing" in [fault.code for fault in story.faults]
+
+
+def test_nothing_is_published_or_recorded_without_a_signer(world: World) -> None:
+    world.in_test()
+    plan = world.plan("1.0", "prod")
+    assert codes(lambda: promotions.publish(plan, tools=world.tools(None))) == ["key-missing"]
+    tools, pipeline = world.tools(None), world.pipeline
+    found = tools.places.admitted("1.0", "test", pipeline)
+    intended = steps.intend(found, "test", "integration", pipeline=pipeline, tools=tools, now=world.now)
+    done = steps.Done(started_at=world.now, finished_at=world.now, exit_code=0)
+    assert codes(lambda: steps.record(intended, done, tools=tools)) == ["key-missing"]
+
+
+def test_a_summary_that_is_missing_is_signed_again_and_nothing_counts_in_its_place(world: World) -> None:
+    image = world.in_prod()
+    place, before = world.place("prod"), world.place("test")
+    came_along = {item.digest for item in before.registry.referrers(before.repository, image.digest)}
+    bent = bend(world, PROD)
+    for listed in place.registry.referrers(place.repository, image.digest):
+        if listed.digest not in came_along and listed.annotations.get("dev.sigstore.bundle.predicateType") == SUMMARY:
+            bent.hidden.add(listed.digest)
+    first = world.verify("1.0", "prod").link.record
+    assert world.promote("1.0", "prod").record == first
+    assert "push_manifest" in bent.writes
+
+
+def test_an_image_named_by_digest_alone_gets_only_the_tags_that_need_no_other(world: World) -> None:
+    image = world.in_test()
+    world.promote(str(image.digest), "prod")
+    place = world.place("prod")
+    assert place.registry.tags(place.repository) == ("stable",)
+    assert world.tag("prod", "stable") == image.digest
+
+
+def test_t094_verifying_a_tag_that_somebody_moved_says_so_first(world: World) -> None:
+    world.in_prod()
+    other = world.built(seed="evil", tag="evil")
+    place = world.place("prod")
+    copy_image(plan_copy(other.digest, source(world), place))
+    manifest = place.registry.manifest(place.repository, other.digest)
+    place.registry.tag(place.repository, "1.0", manifest, expected=world.tag("prod", "1.0"))
+    assert codes(lambda: world.verify("1.0", "prod"))[0] == "digest-changed"
+
+
+def test_a_step_that_failed_before_it_wrote_its_report_is_still_on_record(world: World) -> None:
+    world.built()
+    world.enter()
+    _, record = world.step("build", "unit", "1.0", by="ci-build", exit_code=1)
+    assert (record.result, record.reports) == ("failed", ())
+
+
+def test_a_report_that_no_gate_reads_is_kept_and_signed_as_it_is(world: World) -> None:
+    world.definition_text = world.definition_text.replace("evidence: junit", "evidence: cyclonedx")
+    world.sign_definition()
+    image = world.built()
+    world.enter()
+    _, record = world.step("build", "unit", "1.0", by="ci-build", reports=[("cyclonedx", b"{}")])
+    assert record.result == "passed"
+    assert [(report.format, report.summary) for report in record.reports] == [("cyclonedx", ())]
+    assert store.fetch_report([world.place("build")], record.reports[0].digest, 2) == b"{}"
+    assert world.tag("build", "1.0") == image.digest
+
+
+def test_a_step_without_reports_hangs_one_record_on_the_image_and_nothing_else(world: World) -> None:
+    image = world.in_build()
+    world.promote("1.0", "test")
+    place = world.place("test")
+    before = len(place.registry.referrers(place.repository, image.digest))
+    world.step("test", "integration", "1.0", by="ci-promote", exit_code=0)
+    assert len(place.registry.referrers(place.repository, image.digest)) == before + 1
+
+
+def test_a_step_that_the_stage_does_not_have_is_named_with_the_nearest(world: World) -> None:
+    world.in_build()
+    with pytest.raises(Refusal) as error:
+        world.step("build", "unti", "1.0", by="ci-build")
+    assert error.value.code == "step-unknown"
+    assert error.value.reasons[0].hint == "did you mean unit?"

@@ -336,3 +336,45 @@ def test_a_lineage_includes_the_definition_in_force_and_those_it_replaced() -> N
 def test_every_signer_of_these_tests_has_a_key_of_its_own() -> None:
     names = ("ci-build", "scanner", "ci-promote", "stranger")
     assert len({signer(name).public_key for name in names}) == len(names)
+
+
+def test_a_named_admission_that_does_not_count_is_refused_for_its_own_reason() -> None:
+    pieces = Pieces()
+    pieces.admit("build", by="scanner")
+    pieces.step("build", "unit", by="ci-build")
+    pieces.step("build", "scan", by="scanner")
+    pieces.admit("test", by="ci-promote", rests_on=("build",))
+    pieces.step("test", "integration", by="ci-promote")
+    assert codes(everything(pieces)) == ["signer-not-for-stage"]
+
+
+def test_a_step_that_came_with_a_later_definition_need_not_be_named_but_must_be_there() -> None:
+    former = PipelineReference(name="shop", definition=FORMER, version=1)
+    pieces = whole(pipeline=former)
+    named = pieces.predecessor("build")
+    pieces.admit("test", by="ci-promote", predecessors=(replace(named, steps=named.steps[:1]),), source="dev.test/shop")
+    pieces.step("test", "integration", by="ci-promote")
+    assert len(chain(everything(pieces)).links) == 2
+    assert codes(everything(pieces.without("build/scan"))) == ["step-missing"]
+
+
+JOINED = (*PARALLEL, expected("join", ("eu", "us"), "ci-release", ()))
+JOINED_ANY = (*PARALLEL, expected("join", ("eu", "us"), "ci-release", (), any_of=True))
+
+
+def test_an_admission_after_any_of_several_stages_may_rest_on_one_of_them() -> None:
+    pieces = _parallel()
+    pieces.admit("join", by="ci-release", rests_on=("eu",), source="eu.test/shop")
+    found = chain(everything(pieces), after=("join",), stages=JOINED_ANY)
+    assert [link.stage for link in found.links] == ["build", "eu", "join"]
+    with pytest.raises(ChainBroken, match="comes after eu and us") as error:
+        chain(everything(pieces), after=("join",), stages=JOINED)
+    assert error.value.code == "stage-skipped"
+
+
+def test_an_admission_after_any_of_several_stages_must_rest_on_one_of_them() -> None:
+    pieces = _parallel()
+    pieces.admit("join", by="ci-release", rests_on=("build",), source="dev.test/shop")
+    with pytest.raises(ChainBroken, match="comes after eu or us") as error:
+        chain(everything(pieces), after=("join",), stages=JOINED_ANY)
+    assert [reason.code for reason in error.value.reasons] == ["stage-skipped"]

@@ -264,6 +264,15 @@ def test_t058_a_layer_that_is_kept_elsewhere_is_refused_and_not_fetched(
     assert held(destination) == Repository()
 
 
+def test_a_registry_in_memory_takes_nothing_that_lacks_its_parts(source: Location) -> None:
+    made = image()
+    for manifest in made.manifests:
+        with pytest.raises(ContentError) as error:
+            source.registry.push_manifest(source.repository, manifest)
+        assert error.value.code == "destination-incomplete"
+    assert held(source).manifests == {}
+
+
 # what is planned
 
 
@@ -833,6 +842,26 @@ def test_t082_a_referrer_that_never_gets_listed_is_missed(source: Location, dest
     assert sum(waited) == pytest.approx(7)
 
 
+@dataclass
+class Dropping(Bent):
+    """Another writer of the list overwrites what was pushed to it the first time."""
+
+    def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        entries = super().referrers(repository, digest)
+        pushed = [what for method, what in self.calls if method == "push_manifest"]
+        return tuple(entry for entry in entries if pushed.count(str(entry.digest)) > 1)
+
+
+def test_t076_a_referrer_that_another_writer_dropped_is_pushed_again(source: Location, destination: Location) -> None:
+    made = image().push(source)
+    dropped = [referrer(made.manifest, text).push(source) for text in (b"first", b"second")]
+    place = Location(Dropping(destination.registry), destination.repository)
+    waited: list[float] = []
+    copy_image(plan_copy(made.digest, source, place), sleep=waited.append)
+    assert listed(place, made.digest) == {note.digest for note in dropped}
+    assert len(waited) == 1
+
+
 def test_a_referrer_that_is_there_but_not_listed_is_pushed_again(source: Location, destination: Location) -> None:
     made = image().push(source)
     note = referrer(made.manifest).push(source)
@@ -970,6 +999,7 @@ class Told:
         self.started[descriptor.digest] = total
 
     def advance(self, descriptor: Descriptor, count: int) -> None:
+        assert count > 0
         with self.lock:
             self.passed[descriptor.digest] = self.passed.get(descriptor.digest, 0) + count
 
@@ -1054,6 +1084,17 @@ def test_the_first_failure_stops_what_is_under_way(source: Location, destination
         copy_image(plan, jobs=2)
     assert slow.ended.is_set()
     assert held(destination).manifests == {}
+
+
+def test_after_the_first_failure_nothing_new_is_begun(source: Location, destination: Location) -> None:
+    made = image(layers=5).push(source)
+    held(source).blobs[made.blobs[0][0].digest] = b"damaged"
+    registry, place = bent(source)
+    plan = plan_copy(made.digest, place, destination)
+    before = registry.count("blob")
+    with pytest.raises(ContentError):
+        copy_image(plan, jobs=1)
+    assert registry.count("blob") == before + 1
 
 
 def test_an_interruption_stops_what_is_under_way(source: Location, destination: Location) -> None:

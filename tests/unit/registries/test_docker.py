@@ -292,7 +292,7 @@ def test_a_layout_that_can_not_be_read_falls_back_to_the_layers(index_json: byte
 def test_a_layout_of_several_images_is_not_guessed_about() -> None:
     made, other = (image(("linux/amd64",), seed=seed, gzipped=False) for seed in "ab")
     files = {**whole(other), **whole(made)}
-    files["index.json"] = dumps(index_value([item.manifest.descriptor.json() for item in (made, other)]))
+    files["index.json"] = dumps(index_value([item.manifest.descriptor.json() for item in (other, made)]))
     found = taken(files, config_of(made))
     assert found.manifest("", found.resolve("", "latest")).config == made.manifest.config
 
