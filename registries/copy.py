@@ -9,6 +9,7 @@ Source: OCI distribution-spec 1.1, "Pushing Manifests" and "Listing Referrers".
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -209,9 +210,8 @@ def _all_at_once(act: Callable[[_Item], _Result], items: Sequence[_Item], jobs: 
     try:
         running = [pool.submit(attempt, item) for item in items]
         for future in as_completed(running):
-            error = future.exception()
-            if error is not None and not isinstance(error, _Stopped):
-                raise error
+            with contextlib.suppress(_Stopped):
+                future.result()
         return [future.result() for future in running]
     except BaseException:
         stop.set()

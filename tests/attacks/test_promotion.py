@@ -513,3 +513,21 @@ def test_a_step_that_the_stage_does_not_have_is_named_with_the_nearest(world: Wo
         world.step("build", "unti", "1.0", by="ci-build")
     assert error.value.code == "step-unknown"
     assert error.value.reasons[0].hint == "did you mean unit?"
+
+
+def test_an_audit_of_a_revoked_image_says_so_in_every_stage_that_it_reached(world: World) -> None:
+    image = world.in_test()
+    world.trust_text += f"revocations:\n  digests: ['{image.digest}']\n"
+    story = world.audit("1.0")
+    assert [stage.standing for stage in story.stages] == ["broken", "broken", "absent"]
+    assert [fault.code for fault in story.faults] == ["digest-revoked"]
+
+
+def test_an_audit_shows_the_steps_that_nobody_has_done(world: World) -> None:
+    world.built()
+    world.enter()
+    build = world.audit("1.0").stages[0]
+    assert [(step.name, step.result, step.record) for step in build.steps] == [
+        ("unit", "missing", None),
+        ("scan", "missing", None),
+    ]

@@ -224,15 +224,17 @@ def test_an_annotation_is_never_taken_for_a_tag(root: Path, place: Location, reg
     assert registry.resolve("", "v1") == made.digest
 
 
-def test_pushing_again_does_not_write_index_json_again(root: Path, place: Location) -> None:
+def test_pushing_again_writes_nothing_again(root: Path, place: Location) -> None:
     made = image().push(place, "v1")
     note = referrer(made.manifest).push(place)
     before = (root / "index.json").stat()
+    blobs = {path: path.stat().st_ino for path in (root / "blobs" / "sha256").iterdir()}
     made.push(place, "v1")
     note.push(place)
     place.registry.push_manifest("", made.manifests[0])
     after = (root / "index.json").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert blobs == {path: path.stat().st_ino for path in (root / "blobs" / "sha256").iterdir()}
 
 
 def test_foreign_entries_and_unknown_fields_are_kept(root: Path, place: Location) -> None:
@@ -471,6 +473,11 @@ def test_an_upload_that_is_not_what_its_digest_names_is_thrown_away(root: Path, 
     session = registry.layout.begin()
     registry.layout.upload(session).write_bytes(b"other")
     assert code(lambda: registry.layout.finish(session, Digest.of(b"right"))) == "digest-mismatch"
+    assert files(root) == {"oci-layout", "index.json"}
+
+
+def test_a_blob_that_is_refused_leaves_no_file_behind(root: Path, place: Location) -> None:
+    assert code(lambda: push_blob(place, blob(b"right"), b"wrong")) == "digest-mismatch"
     assert files(root) == {"oci-layout", "index.json"}
 
 
