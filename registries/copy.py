@@ -206,15 +206,13 @@ def _all_at_once(act: Callable[[_Item], _Result], items: Sequence[_Item], jobs: 
             stop.set()
             raise
 
-    pool = ThreadPoolExecutor(max_workers=jobs)
-    try:
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
         running = [pool.submit(attempt, item) for item in items]
-        for future in as_completed(running):
-            with contextlib.suppress(_Stopped):
-                future.result()
-        return [future.result() for future in running]
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            for future in as_completed(running):
+                with contextlib.suppress(_Stopped):
+                    future.result()
+        except BaseException:
+            stop.set()
+            raise
+    return [future.result() for future in running]
