@@ -206,13 +206,16 @@ def _all_at_once(act: Callable[[_Item], _Result], items: Sequence[_Item], jobs: 
             stop.set()
             raise
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
         running = [pool.submit(attempt, item) for item in items]
-        try:
-            for future in as_completed(running):
-                with contextlib.suppress(_Stopped):
-                    future.result()
-        except BaseException:
-            stop.set()
-            raise
-    return [future.result() for future in running]
+        for future in as_completed(running):
+            with contextlib.suppress(_Stopped):
+                future.result()
+        return [future.result() for future in running]
+    except BaseException as error:
+        stop.set()
+        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)  # an interrupted run waits for nobody
+        raise
+    finally:
+        pool.shutdown(wait=False)
