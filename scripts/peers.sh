@@ -53,33 +53,46 @@ debian() (
     done
 )
 
-# engine PACKAGE=VERSION…: Docker's daemon with the libraries that a small system lacks; the loader must find every other one.
-engine() {
+# programs "PROGRAM…" PACKAGE=VERSION…: programs with the libraries that a small system lacks; the loader must find every other one.
+programs() {
+    local program wanted=$1
+    shift
     debian "$@" || return
     local libraries
     libraries=$(find "$peers/debian" -type d -path '*/lib/*-linux-gnu' | paste -sd :)
-    ! LD_LIBRARY_PATH=$libraries ldd "$peers/debian/usr/sbin/dockerd" "$peers/debian/usr/sbin/runc" | grep 'not found'
+    for program in $wanted; do
+        ! LD_LIBRARY_PATH=$libraries ldd "$peers/debian/usr/$program" | grep 'not found' || return
+    done
 }
 
-go_install() { (cd "$peers" && GOWORK=off GOBIN=$peers/bin go install -buildvcs=false "$1"); }
+go_install() { (cd "$peers" && GOWORK=off GOBIN=${2:-$peers/bin} go install -buildvcs=false "$1"); }
+
+# go_install_as NAME MODULE@VERSION: under a name of our own, where the module's says too little.
+go_install_as() (
+    made=$(mktemp -d) && trap 'rm -rf "$made"' EXIT || return
+    go_install "$2" "$made" && mv "$made"/* "$peers/bin/$1"
+)
 
 go_build() { (cd "$1" && GOWORK=off go build -buildvcs=false -o "$peers/bin/" .); }
 
 if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
     once docker-registry 2.8.2 debian 'docker-registry=2.8.2*'
-    once dockerd 20.10 engine 'docker.io=20.10.*' 'containerd=1.6.*' 'runc=1.1.*' libdevmapper1.02.1 libseccomp2
+    once dockerd 20.10 programs 'sbin/dockerd sbin/runc' 'docker.io=20.10.*' 'containerd=1.6.*' 'runc=1.1.*' libdevmapper1.02.1 libseccomp2
+    once skopeo 1.9.3 programs bin/skopeo 'skopeo=1.9.3*' libdevmapper1.02.1 libgpgme11 libassuan0
 else
-    without apt 'docker-registry dockerd'
+    without apt 'docker-registry dockerd skopeo'
 fi
 
 if command -v go >/dev/null; then
     registry=$root/tests/ggcr-registry
     once crane v0.22.1 go_install github.com/google/go-containerregistry/cmd/crane@v0.22.1
     once oras v1.3.6 go_install oras.land/oras/cmd/oras@v1.3.6
+    once regctl v0.11.7 go_install github.com/regclient/regclient/cmd/regctl@v0.11.7
     once ggcr-registry "v0.22.1-$(cat "$registry"/{main.go,go.mod,go.sum} | sha256sum | cut -c1-12)" go_build "$registry"
+    once distribution-registry v3.1.2 go_install_as distribution-registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
     once cosign v3.1.3 go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
 else
-    without Go 'crane oras ggcr-registry cosign'
+    without Go 'crane oras regctl ggcr-registry distribution-registry cosign'
 fi
 
 if [ -n "$failed" ]; then
