@@ -40,6 +40,17 @@ storage:
 http: {{addr: "127.0.0.1:0"}}
 """
 
+NO_SERVICES = {
+    "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+    "caUrls": [],
+    "oidcUrls": [],
+    "rekorTlogUrls": [],
+    "rekorTlogConfig": {},
+    "tsaUrls": [],
+    "tsaConfig": {},
+}
+"""For `cosign attest --signing-config`: a key, and no log, authority or clock on the internet."""
+
 
 def find(name: str) -> Path:
     """Where this program is. Not there: the test skips, or fails where it is required."""

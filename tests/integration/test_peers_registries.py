@@ -23,15 +23,6 @@ pytestmark = pytest.mark.peer
 
 _PREDICATE_TYPE = "https://example.com/attestation/review/v1"
 _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-_WITHOUT_SERVICES = {
-    "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
-    "caUrls": [],
-    "oidcUrls": [],
-    "rekorTlogUrls": [],
-    "rekorTlogConfig": {},
-    "tsaUrls": [],
-    "tsaConfig": {},
-}
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +142,7 @@ def test_images_pushed_at_once_are_all_whole(repository: str, tmp_path: Path) ->
 def test_cosign_verifies_what_it_attested_also_in_a_copy(repository: str, tmp_path: Path) -> None:
     image = f"{repository}@{push(f'{repository}:v1', layer(tmp_path, 'file', b'hello'))}"
     key, offline, predicate = tmp_path / "signer", tmp_path / "offline.json", tmp_path / "predicate.json"
-    offline.write_text(json.dumps(_WITHOUT_SERVICES))
+    offline.write_text(json.dumps(peers.NO_SERVICES))
     predicate.write_text('{"reviewed": true}')
     silent = {"COSIGN_PASSWORD": ""}
     peers.run("cosign", "generate-key-pair", "--output-key-prefix", str(key), env=silent)

@@ -27,16 +27,6 @@ from tests.world import DEFINITION, TRUST, World
 
 pytestmark = pytest.mark.peer
 
-NO_SERVICES = {
-    "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
-    "caUrls": [],
-    "oidcUrls": [],
-    "rekorTlogUrls": [],
-    "rekorTlogConfig": {},
-    "tsaUrls": [],
-    "tsaConfig": {},
-}
-
 
 @pytest.fixture(scope="module", params=["samebits", "docker-registry", "ggcr"])
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -125,7 +115,7 @@ def test_samebits_believes_what_cosign_attests(host: str, tmp_path: Path) -> Non
     image = world.in_build()
     place = world.place("build")
     key, offline, predicate = tmp_path / "signer", tmp_path / "offline.json", tmp_path / "predicate.json"
-    offline.write_text(json.dumps(NO_SERVICES))
+    offline.write_text(json.dumps(peers.NO_SERVICES))
     predicate.write_text('{"reviewed": true}')
     silent = {"COSIGN_PASSWORD": ""}
     peers.run("cosign", "generate-key-pair", "--output-key-prefix", str(key), env=silent)

@@ -1,141 +1,33 @@
-"""A small OCI registry on loopback: correct until a rule tells it to misbehave, and it remembers what it was asked.
-
-    with FaultRegistry(referrers_api=False) as registry:
-        registry.rule("GET", "/manifests/", status(503), nth=range(1, 3))     # the first two, then correctly
-        …
-        assert [seen.method for seen in registry.requests] == ["GET", "GET", "GET"]
-
-It shares no code with samebits, so that both can't be wrong in the same way.
-"""
+"""The registry itself: the answers of OCI distribution-spec 1.1, its switches, its store, and the rules."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
 import json
 import re
-import socket
 import ssl
-import struct
 import threading
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.faults.actions import Action
+from tests.faults.wire import Reply, Seen, Server
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 LONGEST_MANIFEST = 4 * 1024 * 1024
 
 
-@dataclass(kw_only=True)
-class Seen:
-    """One request as it arrived; `path` includes the query, header names are lower case, `client` is a port."""
+@dataclass(frozen=True)
+class Stored:
+    """What a registry holds at one instant."""
 
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    client: int = 0
-    status: int = 0
-
-    @property
-    def size(self) -> int:
-        return len(self.body)
-
-    @property
-    def query(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-
-
-@dataclass(kw_only=True)
-class Reply:
-    """What goes out. `cut`: reset after so many bytes of the body, -1: before anything; `pace`: seconds per byte."""
-
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | Iterable[bytes] = b""
-    cut: int | None = None
-    pace: float = 0.0
-
-
-Answer = Callable[[], Reply]
-Action = Callable[[Seen, Answer], Reply]
-
-
-def status(code: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Action:
-    """Answer this, whatever was asked; nothing takes effect."""
-    return lambda *_: Reply(status=code, headers=dict(headers or {}), body=body)
-
-
-def redirect(url: str, code: int = 307) -> Action:
-    return status(code, {"Location": url})
-
-
-def challenge(header: str) -> Action:
-    return status(401, {"WWW-Authenticate": header})
-
-
-def then(change: Callable[[Reply], Reply]) -> Action:
-    """Do what was asked, and change the answer."""
-    return lambda _, answer: change(answer())
-
-
-def header(name: str, value: str | None) -> Action:
-    """Lying digests, foreign upload locations, encodings. None: without this header."""
-
-    def change(reply: Reply) -> Reply:
-        others = {key: old for key, old in reply.headers.items() if key.lower() != name.lower()}
-        return replace(reply, headers=others if value is None else {**others, name: value})
-
-    return then(change)
-
-
-def body(change: Callable[[bytes], bytes]) -> Action:
-    """Other, longer or shorter bytes under the same headers, but for the length."""
-    return then(lambda reply: replace(reply, body=change(_whole(reply))))
-
-
-def cut(after: int = -1) -> Action:
-    """Reset the connection after so many bytes of the body; -1: before the answer."""
-    return then(lambda reply: replace(reply, cut=after))
-
-
-def dribble(seconds: float) -> Action:
-    """One byte of the body at a time, this long after the one before."""
-    return then(lambda reply: replace(reply, pace=seconds))
-
-
-def endless(chunk: bytes = b" " * 65536) -> Action:
-    """A body that never ends."""
-    return then(lambda reply: replace(reply, body=itertools.repeat(chunk)))
-
-
-def without(*digests: str) -> Action:
-    """Leave these referrers out of a list, from API or tag; none named: all."""
-
-    def drop(content: bytes) -> bytes:
-        value = json.loads(content)
-        kept = [entry for entry in value["manifests"] if digests and entry["digest"] not in digests]
-        return json.dumps({**value, "manifests": kept}).encode()
-
-    return body(drop)
-
-
-def call(function: Callable[[Seen], object], *, after: bool = False) -> Action:
-    """Call this before the request takes effect, or after it did and before it is answered."""
-
-    def act(seen: Seen, answer: Answer) -> Reply:
-        if not after:
-            function(seen)
-        reply = answer()
-        if after:
-            function(seen)
-        return reply
-
-    return act
+    blobs: Mapping[tuple[str, str], bytes]
+    manifests: Mapping[tuple[str, str], tuple[str, bytes]]
+    tags: Mapping[tuple[str, str], str]
 
 
 @dataclass
@@ -165,36 +57,61 @@ class FaultRegistry:
     tags: dict[tuple[str, str], str] = field(default_factory=dict)
     tokens: dict[str, list[str]] = field(default_factory=dict)  # the scopes that were granted
     requests: list[Seen] = field(default_factory=list)
-    errors: list[BaseException] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.stopped = threading.Event()
         self._uploads: dict[str, bytes] = {}
         self._rules: list[_Rule] = []
         self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._server = Server(self.answer, self.tls)
         self.host = f"127.0.0.1:{self._server.server_port}"
         self.url = f"{'https' if self.tls else 'http'}://{self.host}"
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.stopped.set()
-        self._server.shutdown()
-        self._server.close_connections()
-        self._server.server_close()
-        self._thread.join(5)
+        self._server.stop()
         if kind is None and self.errors:
             raise self.errors[0]
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """What went wrong in the registry itself; raised when it ends."""
+        return self._server.errors
+
+    @property
+    def stopped(self) -> threading.Event:
+        """For actions that wait."""
+        return self._server.stopped
 
     def rule(self, method: str, path: str, action: Action, *, nth: int | Container[int] | None = None) -> None:
         """Let `action` answer the n-th matching requests, from 1 (None: all). The first rule that applies wins."""
         times = (nth,) if isinstance(nth, int) else nth
         with self._lock:
             self._rules.append(_Rule(re.compile(method), re.compile(path), action, times))
+
+    def obey(self) -> None:
+        """Forget all rules, requests and unfinished uploads: correct again, and as if nobody had asked anything."""
+        with self._lock:
+            self._rules.clear()
+            self._uploads.clear()
+            self.requests.clear()
+
+    def stored(self) -> Stored:
+        """What is held now."""
+        with self._lock:
+            return Stored(dict(self.blobs), dict(self.manifests), dict(self.tags))
+
+    def restore(self, stored: Stored) -> None:
+        """Hold what was held at another time, and obey."""
+        with self._lock:
+            self.blobs, self.manifests, self.tags = dict(stored.blobs), dict(stored.manifests), dict(stored.tags)
+            self.obey()
+
+    def settle(self) -> None:
+        """Wait until whatever a dead client had sent has taken its effect. Clients that live must have hung up."""
+        self._server.settle()
 
     def writes(self) -> list[Seen]:
         """All requests that could change something."""
@@ -265,7 +182,7 @@ class FaultRegistry:
         return None if passed else _error(401, "UNAUTHORIZED", {"WWW-Authenticate": offer})
 
     def _token(self, seen: Seen) -> Reply:
-        if self.login is None or seen.headers.get("authorization") != _basic(*self.login):
+        if self.login is not None and seen.headers.get("authorization") != _basic(*self.login):
             return _error(401, "UNAUTHORIZED")
         token = uuid.uuid4().hex
         self.tokens[token] = parse_qs(urlsplit(seen.path).query).get("scope", [])
@@ -306,6 +223,9 @@ class FaultRegistry:
     def _blob(self, seen: Seen, name: str, digest: str) -> Reply:
         if (name, digest) not in self.blobs:
             return _error(404, "BLOB_UNKNOWN")
+        if seen.method == "DELETE":
+            del self.blobs[name, digest]
+            return Reply(status=202)
         content = self.blobs[name, digest]
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", seen.headers.get("range", "")) if self.ranges else None
@@ -323,9 +243,20 @@ class FaultRegistry:
         digest = reference if ":" in reference else self.tags.get((name, reference), "")
         if (name, digest) not in self.manifests:
             return _error(404, "MANIFEST_UNKNOWN")
+        if seen.method == "DELETE":
+            return self._delete(name, reference)
         media_type, content = self.manifests[name, digest]
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
         return Reply(headers=headers, body=content)
+
+    def _delete(self, name: str, reference: str) -> Reply:
+        """A tag alone, or a manifest with its tags."""
+        if ":" in reference:
+            del self.manifests[name, reference]
+        gone = [key for key, digest in self.tags.items() if key[0] == name and reference in (key[1], digest)]
+        for key in gone:
+            del self.tags[key]
+        return Reply(status=202)
 
     def _put_manifest(self, seen: Seen, name: str, reference: str) -> Reply:
         if seen.size > LONGEST_MANIFEST:
@@ -386,116 +317,12 @@ class FaultRegistry:
         return rest[:size], {"Link": f'<{path}?n={size}&last={following}>; rel="next"'}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], registry: FaultRegistry) -> None:
-        self.registry = registry
-        self._open: set[socket.socket] = set()
-        super().__init__(address, _Handler)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        connection = request
-        try:
-            if self.registry.tls is not None:
-                connection = self.registry.tls.wrap_socket(request, server_side=True)
-            self._open.add(connection)
-            self.finish_request(connection, client_address)
-        except OSError:
-            pass  # the client went away, or refused our certificate
-        except Exception as error:  # noqa: BLE001 - shown to the test when it ends
-            self.registry.errors.append(error)
-        finally:
-            self._open.discard(connection)
-            self.shutdown_request(connection)
-
-    def close_connections(self) -> None:
-        for connection in tuple(self._open):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                self._open.discard(connection)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: Any
-
-    def log_message(self, *_: object) -> None:
-        """Tests read `requests` instead."""
-
-    def _serve(self) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.registry.answer(
-            Seen(
-                method=self.command,
-                path=self.path,
-                headers=headers,
-                body=self._received(headers),
-                client=self.client_address[1],
-            )
-        )
-        if reply.cut == -1:
-            self._cut()
-            return
-        streamed = None if isinstance(reply.body, bytes) else iter(reply.body)
-        content = reply.body if isinstance(reply.body, bytes) else b""
-        sent = {"Content-Length": str(len(content))} if streamed is None else {"Connection": "close"}
-        self.send_response(reply.status)
-        for name, value in (sent | reply.headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        for piece in streamed if streamed is not None else self._pieces(content[: reply.cut], reply.pace):
-            if self.server.registry.stopped.is_set():
-                break
-            self.wfile.write(piece)
-        if reply.cut is not None:
-            self._cut()
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the names http.server calls
-
-    def _pieces(self, content: bytes, pace: float) -> Iterator[bytes]:
-        if not pace:
-            yield content
-            return
-        for position in range(len(content)):
-            self.server.registry.stopped.wait(pace)
-            yield content[position : position + 1]
-
-    def _received(self, headers: Mapping[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() != "chunked":
-            return self.rfile.read(int(headers.get("content-length", 0)))
-        content = b""
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            content += self.rfile.read(size)
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
-        return content
-
-    def _cut(self) -> None:
-        """Reset the connection, as a crash does."""
-        self.close_connection = True
-        self.wfile.flush()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-
-
 def _digest(content: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}" if algorithm in ("sha256", "sha512") else ""
 
 
 def _basic(user: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()
-
-
-def _whole(reply: Reply) -> bytes:
-    return reply.body if isinstance(reply.body, bytes) else b"".join(reply.body)
 
 
 def _created(location: str, digest: str) -> Reply:
