@@ -9,10 +9,10 @@ CODE := pipeline stages attestations registries
 UNIT := tests/unit tests/contracts tests/properties tests/attacks tests/conformance
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers demo lock package clean
+.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers sigstore-up sigstore-down demo lock package clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "samebits needs Python 3.11 or later"; exit 1; }
@@ -67,6 +67,12 @@ check: lint offline generated ## What must hold before a commit
 
 peers: ## Install or build the programs that others wrote, pinned, into .cache/peers
 	scripts/peers.sh
+
+sigstore-up: $(STAMP) ## Start a private Sigstore on loopback (after make peers); its trust files are in .cache/sigstore
+	@$(BIN)/python -m scripts.private_sigstore up .cache/sigstore
+
+sigstore-down: $(STAMP) ## End the private Sigstore, and remove its keys and log
+	@$(BIN)/python -m scripts.private_sigstore down .cache/sigstore
 
 demo: $(STAMP) ## The whole thing on a laptop: build, test, prod, then five forgeries (KEEP=DIR keeps its folder)
 	@$(BIN)/samebits demo $(if $(KEEP),--keep $(KEEP))

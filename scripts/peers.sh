@@ -73,6 +73,9 @@ go_install_as() (
     go_install "$2" "$made" && mv "$made"/* "$peers/bin/$1"
 )
 
+# sources FOLDER: a few digits that change with the source of a program of our own.
+sources() { cat "$1"/{main.go,go.mod,go.sum} | sha256sum | cut -c1-12; }
+
 go_build() { (cd "$1" && GOWORK=off go build -buildvcs=false -o "$peers/bin/" .); }
 
 if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
@@ -84,15 +87,19 @@ else
 fi
 
 if command -v go >/dev/null; then
-    registry=$root/tests/ggcr-registry
+    registry=$root/tests/ggcr-registry authority=$root/scripts/private_sigstore/timestamp-server
     once crane v0.22.1 go_install github.com/google/go-containerregistry/cmd/crane@v0.22.1
     once oras v1.3.6 go_install oras.land/oras/cmd/oras@v1.3.6
     once regctl v0.11.7 go_install github.com/regclient/regclient/cmd/regctl@v0.11.7
-    once ggcr-registry "v0.22.1-$(cat "$registry"/{main.go,go.mod,go.sum} | sha256sum | cut -c1-12)" go_build "$registry"
+    once ggcr-registry "v0.22.1-$(sources "$registry")" go_build "$registry"
     once distribution-registry v3.1.2 go_install_as distribution-registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
     once cosign v3.1.3 go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+    # later releases of rekor-tiles and timestamp-authority want a later Go
+    once fulcio v1.8.8 go_install github.com/sigstore/fulcio@v1.8.8
+    once rekor-server v2.3.0 go_install_as rekor-server github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0
+    once timestamp-server "v2.1.3-$(sources "$authority")" go_build "$authority"
 else
-    without Go 'crane oras regctl ggcr-registry distribution-registry cosign'
+    without Go 'crane oras regctl ggcr-registry distribution-registry cosign fulcio rekor-server timestamp-server'
 fi
 
 if [ -n "$failed" ]; then
