@@ -9,7 +9,7 @@ CODE := pipeline stages attestations registries
 UNIT := tests/unit tests/contracts tests/properties tests/attacks tests/conformance
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers sigstore-up sigstore-down demo lock package clean
+.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers sigstore-up sigstore-down bench demo lock package clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -73,6 +73,12 @@ sigstore-up: $(STAMP) ## Start a private Sigstore on loopback (after make peers)
 
 sigstore-down: $(STAMP) ## End the private Sigstore, and remove its keys and log
 	@$(BIN)/python -m scripts.private_sigstore down .cache/sigstore
+
+# With ONLY=bd a part is measured and shown, nothing written. Also ROUNDS=5, REGISTRIES=ggcr,samebits and WATERFALL=1.
+bench: $(STAMP) ## Measure samebits beside other tools, and write docs/benchmarks.md
+	@scripts/peers.sh --if-possible
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY),--write) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(REGISTRIES),--registries $(REGISTRIES)) $(if $(WATERFALL),--waterfall)
 
 demo: $(STAMP) ## The whole thing on a laptop: build, test, prod, then five forgeries (KEEP=DIR keeps its folder)
 	@$(BIN)/samebits demo $(if $(KEEP),--keep $(KEEP))

@@ -22,7 +22,7 @@ import pytest
 
 _PEERS = Path(__file__).resolve().parents[1] / ".cache" / "peers"
 _DEBIAN = _PEERS / "debian"
-_PATH = os.pathsep.join(
+PATH = os.pathsep.join(
     [str(_PEERS / "bin"), str(_DEBIAN / "usr/bin"), str(_DEBIAN / "usr/sbin"), os.environ.get("PATH", "")]
 )
 _READY_SECONDS = 60.0
@@ -37,7 +37,7 @@ log: {{level: info, accesslog: {{disabled: true}}}}
 storage:
   filesystem: {{rootdirectory: "{storage}"}}
   delete: {{enabled: true}}
-http: {{addr: "127.0.0.1:0"}}
+http: {{addr: "127.0.0.1:{port}"}}
 """
 
 NO_SERVICES = {
@@ -54,7 +54,7 @@ NO_SERVICES = {
 
 def find(name: str) -> Path:
     """Where this program is. Not there: the test skips, or fails where it is required."""
-    found = shutil.which(name, path=_PATH)
+    found = shutil.which(name, path=PATH)
     if found is None:
         _missing(name, f"{name} is not on this machine; `make peers` gets it")
     return Path(found)
@@ -75,7 +75,7 @@ def attempt(
     with _folder() as home:
         return subprocess.run(
             [program, *arguments],
-            env={**_environment(home), **(env or {})},
+            env={**environment(home), **(env or {})},
             cwd=home,
             capture_output=True,
             text=True,
@@ -85,19 +85,19 @@ def attempt(
 
 
 @contextlib.contextmanager
-def docker_registry() -> Iterator[str]:
+def docker_registry(port: int = 0) -> Iterator[str]:
     """Debian's docker-registry, without the referrers API and with deletion; yields host:port."""
     with _folder() as folder:
         config = folder / "config.yml"
-        config.write_text(_REGISTRY_CONFIG.format(storage=folder / "storage"))
+        config.write_text(_REGISTRY_CONFIG.format(storage=folder / "storage", port=port))
         with _running("docker-registry", "serve", str(config), folder=folder) as peer:
             yield peer.awaited(_REGISTRY_LISTENS)
 
 
 @contextlib.contextmanager
-def ggcr_registry() -> Iterator[str]:
+def ggcr_registry(port: int = 0) -> Iterator[str]:
     """go-containerregistry's registry, in memory, with its referrers API on; yields host:port."""
-    with _folder() as folder, _running("ggcr-registry", "127.0.0.1:0", folder=folder) as peer:
+    with _folder() as folder, _running("ggcr-registry", f"127.0.0.1:{port}", folder=folder) as peer:
         yield peer.awaited(_GGCR_LISTENS)
 
 
@@ -142,7 +142,7 @@ def _running(name: str, *arguments: str, folder: Path) -> Iterator[_Peer]:
     command = [str(find(name)), *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=_environment(folder), cwd=folder, stdout=output, stderr=output, start_new_session=True
+            command, env=environment(folder), cwd=folder, stdout=output, stderr=output, start_new_session=True
         )
     try:
         yield _Peer(name, process, log)
@@ -173,10 +173,10 @@ def _missing(name: str, reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """No credentials and settings of whoever runs the tests, and the libraries that came with the Debian packages."""
     return {
-        "PATH": _PATH,
+        "PATH": PATH,
         "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in _DEBIAN.glob("**/lib/*-linux-gnu")),
         "HOME": str(home),
         "DOCKER_CONFIG": str(home),
