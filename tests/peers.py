@@ -36,6 +36,7 @@ version: 0.1
 log: {{level: info, accesslog: {{disabled: true}}}}
 storage:
   filesystem: {{rootdirectory: "{storage}"}}
+  cache: {{blobdescriptor: inmemory}}
   delete: {{enabled: true}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
@@ -84,14 +85,40 @@ def attempt(
         )
 
 
+@dataclass(frozen=True)
+class Distribution:
+    """A running CNCF Distribution: no referrers API, deletion allowed, descriptors of blobs cached in memory."""
+
+    host: str
+    storage: Path
+    program: str
+    config: Path
+
+    def collect_garbage(self, *options: str) -> str:
+        """Remove what no manifest names from the disk, while the registry serves and remembers; returns what it did."""
+        return run(self.program, "garbage-collect", *options, str(self.config))
+
+    def stored(self, digest: str) -> Path:
+        """Where the bytes with this digest lie on its disk, if they are there."""
+        algorithm, _, encoded = digest.partition(":")
+        return self.storage / "docker/registry/v2/blobs" / algorithm / encoded[:2] / encoded / "data"
+
+
+@contextlib.contextmanager
+def distribution(program: str = "distribution-registry", port: int = 0) -> Iterator[Distribution]:
+    """`distribution-registry` is version 3.1.2, `docker-registry` Debian's 2.8.2."""
+    with _folder() as folder:
+        config, storage = folder / "config.yml", folder / "storage"
+        config.write_text(_REGISTRY_CONFIG.format(storage=storage, port=port))
+        with _running(program, "serve", str(config), folder=folder) as peer:
+            yield Distribution(peer.awaited(_REGISTRY_LISTENS), storage, program, config)
+
+
 @contextlib.contextmanager
 def docker_registry(port: int = 0) -> Iterator[str]:
-    """Debian's docker-registry, without the referrers API and with deletion; yields host:port."""
-    with _folder() as folder:
-        config = folder / "config.yml"
-        config.write_text(_REGISTRY_CONFIG.format(storage=folder / "storage", port=port))
-        with _running("docker-registry", "serve", str(config), folder=folder) as peer:
-            yield peer.awaited(_REGISTRY_LISTENS)
+    """Debian's docker-registry; yields host:port."""
+    with distribution("docker-registry", port) as registry:
+        yield registry.host
 
 
 @contextlib.contextmanager
@@ -181,4 +208,5 @@ def environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "DOCKER_CONFIG": str(home),
         "NO_PROXY": "127.0.0.1",
+        "OTEL_TRACES_EXPORTER": "none",
     }

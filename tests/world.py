@@ -22,6 +22,7 @@ from pipeline.places import Places
 from pipeline.promote import Plan, Promotion, Tools
 from registries.digest import Digest
 from registries.errors import NotFound
+from registries.kinds.http import http_registry
 from registries.kinds.memory import MemoryRegistry
 from registries.registry import Location, Registry
 from tests.evidence import grype, junit
@@ -225,3 +226,15 @@ class World:
     def scans(self, made: Image) -> list[tuple[str, bytes]]:
         """A clean Grype report for each platform."""
         return [("grype", grype(about=(platform.manifest,), scanned_at=self.now)) for platform in made.platforms]
+
+
+def world_on(dev: str, prod: str, name: str) -> World:
+    """A world whose stages are on real registries, `build` and `test` at `dev`; `name` keeps tests apart."""
+    hosts = {"dev.test:5000": dev, "prod.test:5000": prod}
+    allowed = ", ".join(f'"{real}"' for real in sorted({dev, prod}))
+    definition, trust = DEFINITION, TRUST.replace('"dev.test:5000", "prod.test:5000"', allowed)
+    for known, real in hosts.items():
+        definition = definition.replace(known, real)
+    definition = definition.replace("image: shop/api", f"image: {name}/api")
+    registries = {real: http_registry(real, environment={}) for real in {dev, prod}}
+    return World(definition_text=definition, trust_text=trust, registries=dict(registries))

@@ -8,6 +8,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +163,17 @@ def test_cosign_verifies_what_it_attested_also_in_a_copy(repository: str, tmp_pa
 
 @pytest.fixture(scope="module")
 def places(server: str) -> Iterator[dict[str, HttpRegistry]]:
-    """The embedded registry and two that others wrote: one without referrers API, one with an awkward one."""
-    with peers.docker_registry() as docker, peers.ggcr_registry() as ggcr:
-        hosts = {"embedded": server, "docker-registry": docker, "go-containerregistry": ggcr}
+    """The embedded registry and those that others wrote: two without referrers API, one with an awkward one."""
+    with ExitStack() as stack:
+        hosts = {"embedded": server, "go-containerregistry": stack.enter_context(peers.ggcr_registry())}
+        for program in ("distribution-registry", "docker-registry"):
+            hosts[program] = stack.enter_context(peers.distribution(program)).host
         yield {name: http_registry(host, environment={}) for name, host in hosts.items()}
 
 
 @pytest.mark.parametrize(
-    ("origin", "target"), list(itertools.permutations(["embedded", "docker-registry", "go-containerregistry"], 2))
+    ("origin", "target"),
+    list(itertools.permutations(["embedded", "distribution-registry", "docker-registry", "go-containerregistry"], 2)),
 )
 def test_a_copy_between_registries_brings_all_that_hangs_on_the_image(
     places: dict[str, HttpRegistry], origin: str, target: str, tmp_path: Path

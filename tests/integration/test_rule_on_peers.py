@@ -19,37 +19,24 @@ from attestations.summary import SUMMARY
 from attestations.verify import Verified, sift
 from registries.digest import Digest
 from registries.errors import Refusal
-from registries.kinds.http import http_registry
 from registries.registry import Location
 from registries.server import serve_in_thread
 from tests import peers
-from tests.world import DEFINITION, TRUST, World
+from tests.world import World, world_on
 
 pytestmark = pytest.mark.peer
 
 
-@pytest.fixture(scope="module", params=["samebits", "docker-registry", "ggcr"])
+@pytest.fixture(scope="module", params=["samebits", "distribution-registry", "docker-registry", "ggcr"])
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ExitStack() as stack:
         match request.param:
             case "samebits":
                 yield stack.enter_context(serve_in_thread(tmp_path_factory.mktemp("registry")))
-            case "docker-registry":
-                yield stack.enter_context(peers.docker_registry())
-            case _:
+            case "ggcr":
                 yield stack.enter_context(peers.ggcr_registry())
-
-
-def world_on(dev: str, prod: str, name: str) -> World:
-    """The world of the attacks, with its stages on real registries; `name` keeps tests apart."""
-    hosts = {"dev.test:5000": dev, "prod.test:5000": prod}
-    allowed = ", ".join(f'"{real}"' for real in sorted({dev, prod}))
-    definition, trust = DEFINITION, TRUST.replace('"dev.test:5000", "prod.test:5000"', allowed)
-    for known, real in hosts.items():
-        definition = definition.replace(known, real)
-    definition = definition.replace("image: shop/api", f"image: {name}/api")
-    registries = {real: http_registry(real, environment={}) for real in {dev, prod}}
-    return World(definition_text=definition, trust_text=trust, registries=dict(registries))
+            case program:
+                yield stack.enter_context(peers.distribution(program)).host
 
 
 def test_an_image_goes_from_build_to_prod_with_every_record(host: str) -> None:
