@@ -18,6 +18,8 @@ from registries.strict_json import dumps, kind
 
 STATEMENT_V1: Final = "https://in-toto.io/Statement/v1"
 STATEMENT_V01: Final = "https://in-toto.io/Statement/v0.1"
+UNNAMED: Final = "_"
+"""The name of a subject that has none: in-toto allows it, and sigstore refuses a subject without a name."""
 
 _VERSIONS: Final = (STATEMENT_V1, STATEMENT_V01)
 _MEMBERS: Final = ("_type", "subject", "predicateType", "predicate")
@@ -75,14 +77,14 @@ class Statement:
         *,
         predicate_type: str,
         predicate: Mapping[str, Any],
-        name: str | None = None,
+        name: str = UNNAMED,
         more: Sequence[Digest] = (),
     ) -> Statement:
         """A new statement about `digest`, and about `more` where it speaks for several. It is read back strictly."""
-        named = {} if name is None else {"name": name}
+        names = (name, *(UNNAMED for _ in more))
         subjects = [
-            {**named, "digest": {digest.algorithm: digest.hex}},
-            *({"digest": {other.algorithm: other.hex}} for other in more),
+            {"name": name, "digest": {about.algorithm: about.hex}}
+            for name, about in zip(names, (digest, *more), strict=True)
         ]
         value = {"_type": STATEMENT_V1, "subject": subjects, "predicateType": predicate_type, "predicate": predicate}
         try:

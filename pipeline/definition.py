@@ -352,7 +352,7 @@ def _listed(gate: Gate, option: str) -> tuple[str, ...]:
 
 def definition_statement(definition: Definition) -> Statement:
     """What an owner signs: this file, the one that it replaces, and the key files that it names, all by digest."""
-    return records.definition_statement(definition.record, definition.digest, name=None)
+    return records.definition_statement(definition.record, definition.digest)
 
 
 def read_signatures(content: bytes) -> tuple[Bundle, ...]:

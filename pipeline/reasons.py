@@ -435,7 +435,30 @@ _UNAUTHORIZED: Final[_Rows] = {
         "Basic and bearer logins are; check whether the address is a registry at all.",
     ),
     "access-denied": ("The account may not do this.", "Give it the right to pull, or to push to the destination."),
-    "key-missing": ("There is no key to sign with.", "Name one: --key FILE, or SAMEBITS_KEY."),
+    "key-missing": (
+        "There is nothing to sign with: no key was named, and no identity token was found.",
+        "Name a key (--key FILE, or SAMEBITS_KEY), or let the CI give the job an identity token.",
+    ),
+    "identity-not-granted": (
+        "The CI gives this job no identity token.",
+        "Grant it: `permissions: {id-token: write}` on GitHub, `id_tokens:` with `aud: sigstore` on GitLab.",
+    ),
+    "identity-malformed": (
+        "What was given as an identity token is none.",
+        "Name the token itself, or @FILE with nothing in the file but the token.",
+    ),
+    "identity-audience-mismatch": (
+        "The identity token was made for another service.",
+        "Ask the identity provider for a token with the audience `sigstore`.",
+    ),
+    "identity-expired": (
+        "The identity token has expired.",
+        "Such tokens live for minutes: get it right before it is used, or run the job again.",
+    ),
+    "identity-refused": (
+        "The certificate authority gives no certificate for this identity token.",
+        "The message says why: it must know the token's issuer, and the token must be unexpired and whole.",
+    ),
     "key-passphrase-missing": (
         "The private key is encrypted, and no passphrase was given.",
         "Set SAMEBITS_KEY_PASSPHRASE or COSIGN_PASSWORD.",
@@ -502,6 +525,14 @@ _UNAVAILABLE: Final[_Rows] = {
     "verdict-stale": ("The verdict is too old to be used.", "Ask again; the image is then judged anew."),
     "duplicate-request": ("The request was done already.", "Nothing is to do; the first result counts."),
     "request-unanswered": ("A request got no result.", "Send it again; doing it twice changes nothing."),
+    "signing-unavailable": (
+        "The certificate authority or the transparency log can't be asked.",
+        "Run it again; what was moved already is not moved twice.",
+    ),
+    "timestamp-missing": (
+        "The timestamp authority gave no time stamp, so nothing would prove when it was signed.",
+        "Run it again when the authority answers; nothing was attached.",
+    ),
 }
 
 _WAITING: Final[_Rows] = {
@@ -540,6 +571,10 @@ _USAGE: Final[_Rows] = {
     "key-unsupported": (
         "The key is of a kind that is not used.",
         "Make one: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out NEW.key",
+    ),
+    "trust-config-malformed": (
+        "The description of the Sigstore instance can't be used.",
+        "--trust-config names a client trust config, or a signing config and a trusted root, as JSON.",
     ),
     "file-unreadable": ("A file can't be read.", "Check its name and its rights."),
     "file-exists": ("A file is there already.", "Nothing is overwritten; choose another folder, or move it away."),

@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import Final
 
 PASSPHRASES: Final = ("SAMEBITS_KEY_PASSPHRASE", "COSIGN_PASSWORD")
+SECRETS: Final = frozenset(
+    {
+        *PASSPHRASES,
+        "SAMEBITS_IDENTITY_TOKEN",
+        "SIGSTORE_ID_TOKEN",
+        "SIGSTORE_IDENTITY_TOKEN",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    }
+)
+"""What signs, or gets what signs: it is not handed on to the command of a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,12 +32,24 @@ TRUST_NAME: Final = "trust.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """What to sign with: a key; without one an identity, whose token is looked for when none is named.
+
+    `trust_config` are the files that describe a Sigstore instance; without any it is the public one.
+    """
+
+    key: str | None = None
+    identity_token: str | None = field(default=None, repr=False)
+    trust_config: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """What the user named: the files to use, and the hosts to reach without TLS."""
+    """What the user named: files to use, hosts to reach without TLS, what to sign with; else nothing is signed."""
 
     definition: Path | None = None
     trust: Path | None = None
-    key: str | None = None
+    signing: Signing | None = None
     plain_http: tuple[str, ...] = ()
     jobs: int = 8
 
@@ -74,16 +86,32 @@ def signatures_path(definition: Path) -> Path:
     return definition.with_name(definition.name + SIGNATURES_SUFFIX)
 
 
-def open_signer(key: str | None, around: Surroundings) -> Signer | None:
-    """The signer of this run: a private key file, its passphrase from SAMEBITS_KEY_PASSPHRASE or COSIGN_PASSWORD."""
-    if key is None:
-        return None
-    scheme, colon, _ = key.partition("://")
+def open_signer(signing: Signing, around: Surroundings, clock: Callable[[], datetime]) -> Signer:
+    """The signer of this run: the key that was named, else whoever the run's identity token names."""
+    if signing.key is None:
+        return _open_keyless(signing, around, clock)
+    scheme, colon, _ = signing.key.partition("://")
     if colon and scheme not in SIGNERS:
         raise UsageError("key-unsupported", f"no signer for {scheme}:// in this version", hint="--key FILE")
     passphrase = next((around.environment[name] for name in PASSPHRASES if name in around.environment), None)
-    pem = read_file(Path(key), DEFINITION_BYTES)
+    pem = read_file(Path(signing.key), DEFINITION_BYTES)
     return SIGNERS["file"](pem, None if passphrase is None else passphrase.encode())
+
+
+def _open_keyless(signing: Signing, around: Surroundings, clock: Callable[[], datetime]) -> Signer:
+    """Nothing is asked of anybody before the signer is used; a file that can't be read is told at once."""
+    from attestations.signers import keyless
+    from attestations.signers.tokens import TOKEN_BYTES, find_token
+    from attestations.signers.trust_config import TRUST_CONFIG_BYTES, TrustConfig
+
+    files = [(str(path), read_file(path, TRUST_CONFIG_BYTES)) for path in signing.trust_config]
+    tokens = find_token(
+        signing.identity_token,
+        around.environment,
+        read_file=lambda path: read_file(path, TOKEN_BYTES),
+        detect=keyless.detect,
+    )
+    return keyless.KeylessSigner(config=TrustConfig.of(files) if files else None, tokens=tokens, clock=clock)
 
 
 def open_places(named: Named, around: Surroundings, *, read_only: bool) -> Places:
@@ -121,16 +149,17 @@ def open_tools(
     anchors: Anchors,
     around: Surroundings,
     *,
+    clock: Callable[[], datetime],
     read_only: bool,
     tool: tuple[tuple[str, str], ...],
     say: Callable[[str], None],
     progress: Progress | None,
 ) -> Tools:
-    """Everything that a run uses, with its signer."""
+    """Everything that a run uses, with its signer. The clock tells that one how late it is."""
     return Tools(
         places=open_places(named, around, read_only=read_only),
         revocations=anchors.revocations,
-        signer=open_signer(named.key, around),
+        signer=open_signer(named.signing, around, clock) if named.signing else None,
         by=invocation(around.environment),
         tool=tool,
         jobs=named.jobs,

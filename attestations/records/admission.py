@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attestations.fields import Fields, choice, count, digest, rfc3339, text, time
 from attestations.records.own import own
-from attestations.statement import Statement
+from attestations.statement import UNNAMED, Statement
 from registries.digest import Digest
 
 ADMISSION: Final = "https://samebits.dev/attestation/admission/v1"
@@ -215,7 +215,7 @@ class Admission:
         }
 
 
-def admission_statement(record: Admission, subject: Digest, *, name: str | None = None) -> Statement:
+def admission_statement(record: Admission, subject: Digest, *, name: str = UNNAMED) -> Statement:
     """What is signed: this record about the image `subject`. Times are written to the second."""
     statement = Statement.about(subject, predicate_type=ADMISSION, predicate=record.json(), name=name)
     Admission.read(statement)  # what would not be read is not signed

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attestations.fields import Fields, count, digest, text
 from attestations.records.own import own
-from attestations.statement import Statement
+from attestations.statement import UNNAMED, Statement
 from registries.digest import Digest
 
 DEFINITION: Final = "https://samebits.dev/attestation/definition/v1"
@@ -49,7 +49,7 @@ class DefinitionRecord:
         }
 
 
-def definition_statement(record: DefinitionRecord, subject: Digest, *, name: str | None = None) -> Statement:
+def definition_statement(record: DefinitionRecord, subject: Digest, *, name: str = UNNAMED) -> Statement:
     """What is signed: this record about the definition file whose bytes are `subject`."""
     statement = Statement.about(subject, predicate_type=DEFINITION, predicate=record.json(), name=name)
     DefinitionRecord.read(statement)  # what would not be read is not signed

@@ -10,7 +10,7 @@ from typing import Any, Final
 from attestations.fields import Fields, choice, count, digest, integer, rfc3339, text, time
 from attestations.records.admission import PipelineReference
 from attestations.records.own import own
-from attestations.statement import Statement
+from attestations.statement import UNNAMED, Statement
 from registries.digest import Digest
 
 STEP: Final = "https://samebits.dev/attestation/step/v1"
@@ -122,7 +122,7 @@ class StepRecord:
         }
 
 
-def step_statement(record: StepRecord, subject: Digest, *, name: str | None = None) -> Statement:
+def step_statement(record: StepRecord, subject: Digest, *, name: str = UNNAMED) -> Statement:
     """What is signed: this record about the image `subject`. Times are written to the second."""
     statement = Statement.about(subject, predicate_type=STEP, predicate=record.json(), name=name)
     StepRecord.read(statement)  # what would not be read is not signed

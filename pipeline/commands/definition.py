@@ -10,9 +10,11 @@ import typer
 from pipeline.commands.session import (
     ColorOption,
     DefinitionOption,
+    IdentityTokenOption,
     KeyOption,
     OutputOption,
     QuietOption,
+    TrustConfigOption,
     TrustOption,
     begin,
     open_pipeline,
@@ -58,6 +60,8 @@ def sign(
     *,
     definition: DefinitionOption = None,
     key: KeyOption = None,
+    identity_token: IdentityTokenOption = None,
+    trust_config: TrustConfigOption = None,
     output: OutputOption = None,
     quiet: QuietOption = False,
     color: ColorOption = "auto",
@@ -70,14 +74,13 @@ def sign(
     from pipeline import wiring
     from pipeline.definition import definition_statement, with_signature
     from pipeline.formats.result import Told
-    from registries.errors import Refusal, UsageError
+    from registries.errors import UsageError
     from registries.limits import BUNDLE_BYTES
 
     session = begin(context, formats=output, quiet=quiet, color=color)
     read = wiring.read_definition(definition, session.edge.around)
-    signer = wiring.open_signer(key, session.edge.around)
-    if signer is None:
-        raise Refusal("key-missing", "no key to sign the definition with", hint="--key FILE, or SAMEBITS_KEY")
+    signing = wiring.Signing(key=key, identity_token=identity_token, trust_config=tuple(trust_config or ()))
+    signer = wiring.open_signer(signing, session.edge.around, session.edge.clock)
     if not signer.is_one_of(read.owners):
         raise UsageError("signer-not-for-stage", f"{signer.public_name} is none of the owners: {read.owners}")
     path = wiring.signatures_path(Path(read.path))

@@ -9,6 +9,7 @@ import typer
 from pipeline.commands.session import (
     ColorOption,
     DefinitionOption,
+    IdentityTokenOption,
     JobsOption,
     KeyOption,
     OutputOption,
@@ -16,6 +17,7 @@ from pipeline.commands.session import (
     QuietOption,
     Session,
     TimeOption,
+    TrustConfigOption,
     TrustOption,
     VerboseOption,
     begin,
@@ -43,6 +45,8 @@ def promote(
     definition: DefinitionOption = None,
     trust: TrustOption = None,
     key: KeyOption = None,
+    identity_token: IdentityTokenOption = None,
+    trust_config: TrustConfigOption = None,
     jobs: JobsOption = 8,
     output: OutputOption = None,
     quiet: QuietOption = False,
@@ -55,23 +59,22 @@ def promote(
     \b
     $ samebits promote build oci:./image --key ci-build.key
     $ samebits promote test 1.4.2 --key ci-promote.key
-    $ samebits promote prod sha256:… --key ci-promote.key -o json
+    $ samebits promote prod sha256:… -o json    (in CI, signed as the job's own identity)
     """
     from pipeline import promote as room
-    from registries.errors import Refusal
+    from pipeline.wiring import Signing
 
     session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
+    signing = Signing(key=key, identity_token=identity_token, trust_config=tuple(trust_config or ()))
     opened = open_pipeline(
         session,
         definition=definition,
         trust=trust,
-        key=key,
+        signing=None if dry_run and key is None else signing,
         plain_http=plain_http,
         jobs=jobs,
         read_only=dry_run,
     )
-    if key is None and not dry_run:
-        raise Refusal("key-missing", "no key to sign the admission record with", hint="--key FILE, or SAMEBITS_KEY")
     wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
     intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
     _tell_skipped(session, intended)

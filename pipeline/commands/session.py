@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.formats.result import Shown
     from pipeline.promote import Tools
     from pipeline.surroundings import Surroundings
+    from pipeline.wiring import Signing
 
 DefinitionOption = Annotated[
     Path | None,
@@ -29,6 +30,24 @@ TrustOption = Annotated[
 ]
 KeyOption = Annotated[
     str | None, typer.Option("--key", envvar="SAMEBITS_KEY", help="The private key to sign with.", metavar="FILE")
+]
+IdentityTokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--identity-token",
+        envvar="SAMEBITS_IDENTITY_TOKEN",
+        help="Without a key: the identity token, or @FILE with it.",
+        metavar="TOKEN|@FILE",
+    ),
+]
+TrustConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--trust-config",
+        envvar="SAMEBITS_TRUST_CONFIG",
+        help="Without a key: the Sigstore instance; repeatable for a signing config and a trusted root.",
+        metavar="FILE",
+    ),
 ]
 OutputOption = Annotated[
     list[str] | None,
@@ -141,18 +160,20 @@ def open_pipeline(
     *,
     definition: Path | None,
     trust: Path | None,
-    key: str | None = None,
+    signing: Signing | None = None,
     plain_http: list[str] | None = None,
     jobs: int = 8,
     effective_time: str | None = None,
     read_only: bool,
 ) -> Opened:
-    """Read and believe the definition, then open the places it names."""
+    """Read and believe the definition, then open the places it names. What is only read needs no `signing`."""
     from pipeline import wiring
 
     edge = session.edge
     now = parse_time(effective_time) if effective_time else edge.clock()
-    named = wiring.Named(definition=definition, trust=trust, key=key, plain_http=tuple(plain_http or ()), jobs=jobs)
+    named = wiring.Named(
+        definition=definition, trust=trust, signing=signing, plain_http=tuple(plain_http or ()), jobs=jobs
+    )
     anchors = wiring.read_anchors(trust, edge.around)
     read = wiring.read_definition(definition, edge.around)
     session.output.say(f"definition {read.path} {read.digest}")
@@ -162,6 +183,7 @@ def open_pipeline(
         named,
         anchors,
         edge.around,
+        clock=edge.clock,
         read_only=read_only,
         tool=(("name", "samebits"), ("version", edge.version)),
         say=session.output.say,

@@ -15,18 +15,20 @@ import typer
 from pipeline.commands.session import (
     ColorOption,
     DefinitionOption,
+    IdentityTokenOption,
     KeyOption,
     OutputOption,
     PlainHttpOption,
     QuietOption,
     Session,
+    TrustConfigOption,
     TrustOption,
     VerboseOption,
     begin,
     open_pipeline,
 )
-from pipeline.surroundings import PASSPHRASES
-from registries.errors import Reason, Refusal, UsageError
+from pipeline.surroundings import SECRETS
+from registries.errors import Reason, UsageError
 
 if TYPE_CHECKING:
     from pipeline.step import Intended
@@ -45,6 +47,8 @@ def step(
     definition: DefinitionOption = None,
     trust: TrustOption = None,
     key: KeyOption = None,
+    identity_token: IdentityTokenOption = None,
+    trust_config: TrustConfigOption = None,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -62,11 +66,13 @@ def step(
     """
     from pipeline import step as room
     from pipeline.formats.result import StepDone
+    from pipeline.wiring import Signing
 
     session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
-    opened = open_pipeline(session, definition=definition, trust=trust, key=key, plain_http=plain_http, read_only=False)
-    if key is None:
-        raise Refusal("key-missing", "no key to sign the step record with", hint="--key FILE, or SAMEBITS_KEY")
+    signing = Signing(key=key, identity_token=identity_token, trust_config=tuple(trust_config or ()))
+    opened = open_pipeline(
+        session, definition=definition, trust=trust, signing=signing, plain_http=plain_http, read_only=False
+    )
     found = opened.tools.places.admitted(image, stage, opened.pipeline)
     intended = room.intend(found, stage, name, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
     files = _report_files(report or [])
@@ -110,9 +116,9 @@ def _command(intended: Intended, given: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _run(arguments: tuple[str, ...], intended: Intended, session: Session) -> int:
-    """Run it with the user's own environment and the image in SAMEBITS_IMAGE; the key's passphrase stays here."""
+    """Run it with the user's own environment and the image in SAMEBITS_IMAGE; what could sign stays here."""
     outside = session.edge.around.environment
-    environment = {name: value for name, value in outside.items() if name not in PASSPHRASES}
+    environment = {name: value for name, value in outside.items() if name not in SECRETS}
     environment["SAMEBITS_IMAGE"] = str(intended.image)
     environment |= {"SAMEBITS_STAGE": intended.stage, "SAMEBITS_STEP": intended.step.name}
     session.output.say(f"running {shlex.join(arguments)}")

@@ -50,10 +50,17 @@ class Workshop:
     def tools(self, key: str) -> Tools:
         """Tools that sign with one of the folder's keys."""
         around = self._around()
-        named = wiring.Named(key=str(self.folder / "keys" / f"{key}.key"))
+        named = wiring.Named(signing=wiring.Signing(key=str(self.folder / "keys" / f"{key}.key")))
         anchors = wiring.read_anchors(self.folder / "trust.yaml", around)
         return wiring.open_tools(
-            named, anchors, around, read_only=False, tool=(("name", "samebits"),), say=lambda _: None, progress=None
+            named,
+            anchors,
+            around,
+            clock=self.clock,
+            read_only=False,
+            tool=(("name", "samebits"),),
+            say=lambda _: None,
+            progress=None,
         )
 
     def built(self, version: str) -> Built:

@@ -164,15 +164,15 @@ def test_a_new_statement_is_compact_json_with_standard_fields_only() -> None:
     )
     assert made.content.decode() == (
         '{"_type":"https://in-toto.io/Statement/v1",'
-        f'"subject":[{{"name":"app","digest":{{"sha256":"{IMAGE.hex}"}}}},{{"digest":{{"sha256":"{OTHER.hex}"}}}}],'
+        f'"subject":[{{"name":"app","digest":{{"sha256":"{IMAGE.hex}"}}}},{{"name":"_","digest":{{"sha256":"{OTHER.hex}"}}}}],'
         '"predicateType":"https://example.com/t/v1","predicate":{"ü":1}}'
     )
     assert made.names(OTHER)
 
 
-def test_a_new_statement_without_a_name_has_none() -> None:
+def test_a_subject_without_a_name_is_named_as_in_toto_names_those() -> None:
     made = Statement.about(IMAGE, predicate_type="https://example.com/t/v1", predicate={})
-    assert json.loads(made.content)["subject"] == [{"digest": {"sha256": IMAGE.hex}}]
+    assert json.loads(made.content)["subject"] == [{"name": "_", "digest": {"sha256": IMAGE.hex}}]
 
 
 def test_what_can_not_be_written_as_utf8_is_not_signed() -> None:

@@ -45,8 +45,8 @@ def test_a_summary_says_what_slsa_asks_for() -> None:
 
 def test_an_index_is_summarised_with_its_children() -> None:
     assert json.loads(summary(OTHER).content)["subject"] == [
-        {"digest": {"sha256": IMAGE.hex}},
-        {"digest": {"sha256": OTHER.hex}},
+        {"name": "_", "digest": {"sha256": IMAGE.hex}},
+        {"name": "_", "digest": {"sha256": OTHER.hex}},
     ]
 
 
