@@ -1,7 +1,8 @@
 """A bundle is a signed statement as one file; the SHA-256 of its bytes is the record's identity.
 
 Source: Sigstore protobuf-specs, `sigstore_bundle.proto`, versions 0.1 to 0.3, JSON form. What samebits writes is what
-`cosign attest --key` 3.1.3 writes. A bundle never supplies trust: the hint only orders configured keys.
+`cosign attest --key` 3.1.3 writes. A bundle never supplies trust: the hint only orders configured keys, and of a chain
+only the first certificate is looked at.
 """
 
 from __future__ import annotations
@@ -19,34 +20,54 @@ from registries.strict_json import dumps, kind
 
 BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_TYPE_PREFIX: Final = "application/vnd.dev.sigstore.bundle"
+BUNDLE_V01: Final = f"{BUNDLE_TYPE_PREFIX}+json;version=0.1"
 
 _READABLE: Final = (
     BUNDLE_TYPE,
-    f"{BUNDLE_TYPE_PREFIX}+json;version=0.1",
+    BUNDLE_V01,
     f"{BUNDLE_TYPE_PREFIX}+json;version=0.2",
     f"{BUNDLE_TYPE_PREFIX}+json;version=0.3",
 )
 _CERTIFICATES_PER_CHAIN: Final = 32
 _KEY_MATERIAL: Final = ("publicKey", "certificate", "x509CertificateChain")
+_MESSAGE_DIGESTS: Final = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """A bundle as it stands in a registry. Exactly one of `hint` and `certificate` is given.
+class Material:
+    """What a bundle brings for its verification. Exactly one of `hint` and `certificate` is given.
 
-    `chain` holds further certificates that a bundle of an older version brings along; they are never trusted.
-    NOTE: log entries and time stamps are carried, not checked: nothing may be concluded from them.
+    `chain` holds further certificates, which are never trusted. Log entries and time stamps are carried as they came;
+    `attestations.bundle_verifier` reads and proves them, and nothing may be concluded from them before.
     """
 
-    content: bytes
-    record: Digest
     media_type: str
-    envelope: Envelope
     hint: str | None
     certificate: bytes | None
     chain: tuple[bytes, ...] = ()
     log_entries: tuple[Mapping[str, Any], ...] = ()
     timestamps: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSignature:
+    """A signature over the bytes of a file (`cosign sign-blob`). The digest is unsigned: it can only contradict.
+
+    `digest` is (`sha256`, `sha384` or `sha512`, the bytes), where the bundle says one.
+    """
+
+    signature: bytes
+    digest: tuple[str, bytes] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle with a signed statement, as it stands in a registry."""
+
+    content: bytes
+    record: Digest
+    material: Material
+    envelope: Envelope
 
     @classmethod
     def from_bytes(cls, content: bytes, *, where: str = "") -> Bundle:
@@ -55,34 +76,10 @@ class Bundle:
         Raises `bundle-malformed`, `bundle-version`, `field-unknown`, `key-material-mismatch`, `size-limit`,
         `limit-exceeded`, `json-ambiguous`, and what `Envelope.read` raises.
         """
-        value = parse(content, limit=BUNDLE_BYTES, malformed="bundle-malformed", where=where)
-        media_type = value.get("mediaType")
-        if media_type not in _READABLE:
-            raise AttestationError(
-                "bundle-version", f"{media_type!r:.80} is no version of a bundle that can be read", where=where
-            )
-        if "messageSignature" in value:
+        found = read_bundle(content, where=where)
+        if not isinstance(found, Bundle):
             raise malformed("a signature over a message where a signed statement must be", where)
-        only(value, ("mediaType", "verificationMaterial", "dsseEnvelope"), "the bundle", where=where)
-        material = _object(value, "verificationMaterial", where)
-        only(
-            material,
-            (*_KEY_MATERIAL, "tlogEntries", "timestampVerificationData"),
-            "`verificationMaterial`",
-            where=where,
-        )
-        hint, certificates = _key_material(material, where)
-        return cls(
-            content=content,
-            record=Digest.of(content),
-            media_type=media_type,
-            envelope=Envelope.read(value.get("dsseEnvelope"), where=where),
-            hint=hint,
-            certificate=certificates[0] if certificates else None,
-            chain=certificates[1:],
-            log_entries=_objects(material, "tlogEntries", LOG_ENTRIES_PER_BUNDLE, where),
-            timestamps=_timestamps(material, where),
-        )
+        return found
 
     @classmethod
     def signed(cls, envelope: Envelope, hint: str) -> Bundle:
@@ -93,6 +90,81 @@ class Bundle:
             "dsseEnvelope": envelope.json(),
         }
         return cls.from_bytes(dumps(value))
+
+    @property
+    def signature(self) -> bytes:
+        """The signature over the envelope."""
+        return self.envelope.signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageBundle:
+    """A bundle with the signature of a file. It states nothing, so it is no record."""
+
+    content: bytes
+    record: Digest
+    material: Material
+    message: MessageSignature
+
+    @property
+    def signature(self) -> bytes:
+        """The signature over the file."""
+        return self.message.signature
+
+
+AnyBundle = Bundle | MessageBundle
+
+
+def read_bundle(content: bytes, *, where: str = "") -> AnyBundle:
+    """A bundle with either content; refusals as of `Bundle.from_bytes`."""
+    value = parse(content, limit=BUNDLE_BYTES, malformed="bundle-malformed", where=where)
+    media_type = value.get("mediaType")
+    if media_type not in _READABLE:
+        raise AttestationError(
+            "bundle-version", f"{media_type!r:.80} is no version of a bundle that can be read", where=where
+        )
+    only(value, ("mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"), "the bundle", where=where)
+    material = _material(value, media_type, where)
+    record = Digest.of(content)
+    match "dsseEnvelope" in value, "messageSignature" in value:
+        case True, False:
+            envelope = Envelope.read(value["dsseEnvelope"], where=where)
+            return Bundle(content=content, record=record, material=material, envelope=envelope)
+        case False, True:
+            message = _message(value, where)
+            return MessageBundle(content=content, record=record, material=material, message=message)
+        case _:
+            raise malformed("there must be one of `dsseEnvelope` and `messageSignature`", where)
+
+
+def _material(value: Mapping[str, Any], media_type: str, where: str) -> Material:
+    material = _object(value, "verificationMaterial", where)
+    names = (*_KEY_MATERIAL, "tlogEntries", "timestampVerificationData")
+    only(material, names, "`verificationMaterial`", where=where)
+    hint, certificates = _key_material(material, where)
+    return Material(
+        media_type=media_type,
+        hint=hint,
+        certificate=certificates[0] if certificates else None,
+        chain=certificates[1:],
+        log_entries=_objects(material, "tlogEntries", LOG_ENTRIES_PER_BUNDLE, where),
+        timestamps=_timestamps(material, where),
+    )
+
+
+def _message(value: Mapping[str, Any], where: str) -> MessageSignature:
+    found = _object(value, "messageSignature", where)
+    only(found, ("messageDigest", "signature"), "`messageSignature`", where=where)
+    signature = from_base64(found.get("signature"), "the signature", where=where)
+    if found.get("messageDigest") is None:
+        return MessageSignature(signature=signature, digest=None)
+    digest = _object(found, "messageDigest", where)
+    only(digest, ("algorithm", "digest"), "`messageDigest`", where=where)
+    algorithm = digest.get("algorithm")
+    if not isinstance(algorithm, str) or algorithm not in _MESSAGE_DIGESTS:
+        raise AttestationError("algorithm-not-allowed", f"a message digest of kind {algorithm!r:.40}", where=where)
+    content = from_base64(digest.get("digest"), "the message digest", where=where)
+    return MessageSignature(signature=signature, digest=(_MESSAGE_DIGESTS[algorithm], content))
 
 
 def _key_material(material: Mapping[str, Any], where: str) -> tuple[str | None, tuple[bytes, ...]]:
@@ -120,7 +192,7 @@ def _key_material(material: Mapping[str, Any], where: str) -> tuple[str | None, 
 
 
 def _timestamps(material: Mapping[str, Any], where: str) -> tuple[bytes, ...]:
-    if "timestampVerificationData" not in material:
+    if material.get("timestampVerificationData") is None:
         return ()
     data = _object(material, "timestampVerificationData", where)
     only(data, ("rfc3161Timestamps",), "`timestampVerificationData`", where=where)
@@ -141,7 +213,9 @@ def _object(value: Mapping[str, Any], member: str, where: str) -> dict[str, Any]
 
 
 def _objects(value: Mapping[str, Any], member: str, limit: int, where: str) -> tuple[dict[str, Any], ...]:
-    found = value.get(member, [])
+    found = value.get(member)
+    if found is None:
+        return ()
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise malformed(f"`{member}` is not a list of objects", where)
     if len(found) > limit:

@@ -7,13 +7,14 @@ RSA of any length from 2048 bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from attestations.envelope import to_base64
 from attestations.errors import AttestationError
@@ -31,6 +32,9 @@ _EC_SCHEMES: Final[dict[str, tuple[Scheme, ...]]] = {
     "secp521r1": ((ec.ECDSA(_SHA512),), (ec.ECDSA(_SHA256),)),
 }
 _RSA_SCHEMES: Final[tuple[Scheme, ...]] = ((padding.PKCS1v15(), _SHA256),)
+_PSS_SCHEMES: Final[tuple[Scheme, ...]] = (
+    (padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=padding.PSS.DIGEST_LENGTH), _SHA256),
+)
 _ED25519_SCHEMES: Final[tuple[Scheme, ...]] = ((),)
 
 _SIGNING_CURVES: Final = ("secp256r1", "secp384r1")
@@ -142,10 +146,44 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
             return key.sign(message)
 
 
-def verify_signature(key: PublicKey, signature: bytes, message: bytes, *, where: str = "") -> None:
-    """Return only if `key` made `signature` over `message` in a way this key is used with; else `signature-invalid`."""
-    if not _made_with(key, _schemes(key), signature, message):
-        raise AttestationError("signature-invalid", "the signature does not fit content and key", where=where)
+def verify_signature(
+    key: PublicKey, signature: bytes, message: bytes, *, where: str = "", rsa_pss: bool = False
+) -> None:
+    """Return only if `key` made `signature` over `message` in a way this key is used with; else `signature-invalid`.
+
+    RSA-PSS, which cosign does not verify, counts only where `rsa_pss` says so.
+    """
+    if not _made_with(key, _schemes(key, rsa_pss=rsa_pss), signature, message):
+        raise _no_fit(where)
+
+
+def verify_hashed(
+    key: PublicKey,
+    signature: bytes,
+    digests: Mapping[str, bytes],
+    content: Callable[[], bytes] | None,
+    *,
+    where: str = "",
+    rsa_pss: bool = False,
+) -> None:
+    """As `verify_signature`, for a message that is known by its digests; `content` gives it whole, where it is there.
+
+    `algorithm-not-allowed` where the key signs in a way that needs another digest, or the message itself.
+    """
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        if content is None:
+            raise _needs_file("Ed25519 signs a file, not its digest", where)
+        return verify_signature(key, signature, content(), where=where)
+    known = [scheme for scheme in _schemes(key, rsa_pss=rsa_pss) if _hash_of(scheme).name in digests]
+    if not known:
+        raise _needs_file("this key signs another digest than is known", where)
+    for scheme in known:
+        try:
+            key.verify(signature, digests[_hash_of(scheme).name], *_prehashed(scheme))
+        except InvalidSignature:
+            continue
+        return None
+    raise _no_fit(where)
 
 
 def why_invalid(key: PublicKey, signature: bytes, message: bytes, *, where: str = "") -> AttestationError:
@@ -157,7 +195,7 @@ def why_invalid(key: PublicKey, signature: bytes, message: bytes, *, where: str 
         return AttestationError(
             "algorithm-not-allowed", "the key signed with a hash or padding it is not used with", where=where
         )
-    return AttestationError("signature-invalid", "the signature does not fit content and key", where=where)
+    return _no_fit(where)
 
 
 def allowed(key: object, *, where: str = "") -> PublicKey:
@@ -189,12 +227,34 @@ def _weak(good: str, where: str) -> AttestationError:
     return AttestationError("algorithm-not-allowed", f"{good}; this key is none of them", where=where, hint=_NEW_KEY)
 
 
-def _schemes(key: PublicKey) -> tuple[Scheme, ...]:
+def _no_fit(where: str) -> AttestationError:
+    return AttestationError("signature-invalid", "the signature does not fit content and key", where=where)
+
+
+def _needs_file(message: str, where: str) -> AttestationError:
+    return AttestationError("algorithm-not-allowed", message, where=where, hint="name the file, not its digest")
+
+
+def _hash_of(scheme: Scheme) -> hashes.HashAlgorithm:
+    """The hash of an ECDSA or RSA scheme."""
+    last = scheme[-1]
+    found = last.algorithm if isinstance(last, ec.ECDSA) else last
+    if not isinstance(found, hashes.HashAlgorithm):
+        raise TypeError(f"{scheme!r} has no hash")
+    return found
+
+
+def _prehashed(scheme: Scheme) -> Scheme:
+    prehashed = Prehashed(_hash_of(scheme))
+    return (*scheme[:-1], ec.ECDSA(prehashed) if isinstance(scheme[-1], ec.ECDSA) else prehashed)
+
+
+def _schemes(key: PublicKey, *, rsa_pss: bool = False) -> tuple[Scheme, ...]:
     match key:
         case ec.EllipticCurvePublicKey():
             return _EC_SCHEMES[key.curve.name]
         case rsa.RSAPublicKey():
-            return _RSA_SCHEMES
+            return _RSA_SCHEMES + _PSS_SCHEMES if rsa_pss else _RSA_SCHEMES
         case ed25519.Ed25519PublicKey():
             return _ED25519_SCHEMES
 

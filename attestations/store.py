@@ -174,12 +174,12 @@ def _bundle(location: Location, subject: Digest, manifest: Manifest, layer: Desc
 
 
 def _bundle_layer(bundle: Bundle) -> Descriptor:
-    return Descriptor(media_type=bundle.media_type, digest=bundle.record, size=len(bundle.content))
+    return Descriptor(media_type=bundle.material.media_type, digest=bundle.record, size=len(bundle.content))
 
 
 def _bundle_manifest(bundle: Bundle, subject: Descriptor, created: datetime) -> Manifest:
     return artifact(
-        artifact_type=bundle.media_type,
+        artifact_type=bundle.material.media_type,
         layers=(_bundle_layer(bundle),),
         subject=subject,
         annotations={

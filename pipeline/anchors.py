@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from attestations.bundle_verifier import Requirements, Sigstore
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role, Validity
 from attestations.keys import load_public_key
+from attestations.trusted_root import TrustedRoot
 from attestations.verify import Verified
 from pipeline.decode import decode, suggestion
-from pipeline.schema import KeyEntry, KeylessEntry, KmsEntry, OwnersEntry, Period, SignerEntry, TrustFile
+from pipeline.schema import KeyEntry, KeylessEntry, KmsEntry, OwnersEntry, Period, SignerEntry, SigstoreEntry, TrustFile
 from pipeline.yaml_nodes import Document, parse
 from registries.digest import Digest
 from registries.errors import Reason, Refusal, UsageError
@@ -61,6 +63,7 @@ class Anchors:
     owners: Role
     registries: tuple[str, ...]
     revocations: Revocations
+    sigstore: Sigstore | None = None
 
 
 def read(content: bytes, *, path: str, read_file: ReadFile) -> Anchors:
@@ -74,6 +77,7 @@ def read(content: bytes, *, path: str, read_file: ReadFile) -> Anchors:
             check_registry(host, host)
         except UsageError as error:
             document.faults.add(document.at("registries", number), str(error))
+    sigstore = _sigstore(document, file.sigstore, read_file)
     document.faults.refuse()
     return Anchors(
         path=path,
@@ -84,6 +88,7 @@ def read(content: bytes, *, path: str, read_file: ReadFile) -> Anchors:
             digests=frozenset(file.revocations.digests),
             signers={name: moment.time for name, moment in file.revocations.signers.items()},
         ),
+        sigstore=sigstore,
     )
 
 
@@ -156,6 +161,31 @@ class Signers:
             elif name in self.kms:
                 message = f"`{name}` has a KMS key, whose signatures can't be verified in this version"
                 document.faults.add(at, message, hint=f"export its public key and write `{name}: {{key: FILE}}`")
+
+
+def _sigstore(document: Document, entry: SigstoreEntry | None, read_file: ReadFile) -> Sigstore | None:
+    """The pinned trusted root with what is asked, or None after telling what is wrong with the file."""
+    if entry is None:
+        return None
+    at = document.at("sigstore", "trusted-root")
+    if not _FILE_NAME.fullmatch(entry.trusted_root):
+        message = f"{entry.trusted_root!r:.80} is no path to a file beside or below this one"
+        document.faults.add(at, message, code="name-unsafe", hint="trusted_root.json")
+        return None
+    asked = Requirements(
+        logs=entry.logs,
+        timestamps=entry.timestamps,
+        certificate_logs=entry.certificate_logs,
+        rsa_pss=entry.rsa_pss,
+    )
+    asked = asked.unsafe_without_log() if entry.unsafe_without_log else asked
+    asked = asked.unsafe_without_certificate_log() if entry.unsafe_without_certificate_log else asked
+    try:
+        return Sigstore(root=TrustedRoot.from_bytes(read_file(entry.trusted_root)), requirements=asked)
+    except Refusal as error:
+        reason = error.reasons[0]
+        document.faults.add(at, f"{entry.trusted_root}: {reason.message}", code=reason.code, hint=reason.hint)
+        return None
 
 
 def _key_file(document: Document, name: str, path: str, read_file: ReadFile) -> tuple[bytes, bytes] | None:

@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Final
 
 from attestations.bundle import Bundle
+from attestations.bundle_verifier import Sigstore
 from attestations.chain import ExpectedStage, ExpectedStep
 from attestations.errors import AttestationError
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role
 from attestations.lineage import Lineage, verify_lineage
 from attestations.records import definition as records
 from attestations.records.definition import DefinitionRecord
-from attestations.signers.key import KeyVerifier
+from attestations.signers.identities import IdentityVerifier
 from attestations.statement import Statement
 from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Anchors, ReadFile, Signers
@@ -74,6 +75,7 @@ class Pipeline:
 
     definition: Definition
     lineage: Lineage
+    sigstore: Sigstore | None = None
 
     @property
     def name(self) -> str:
@@ -368,7 +370,7 @@ def with_signature(content: bytes, bundle: Bundle) -> bytes:
 
 
 def _signed(bundle: Bundle) -> tuple[object, ...]:
-    return bundle.hint, bundle.certificate, bundle.envelope.payload
+    return bundle.material.hint, bundle.material.certificate, bundle.envelope.payload
 
 
 def trust(definition: Definition, signatures: Sequence[Bundle], anchors: Anchors, now: datetime) -> Pipeline:
@@ -376,7 +378,8 @@ def trust(definition: Definition, signatures: Sequence[Bundle], anchors: Anchors
     reasons = [*_disagreements(definition, anchors), *_unsigned(definition, signatures, anchors, now)]
     if reasons:
         raise AttestationError.of(tuple(dict.fromkeys(reasons)))
-    return Pipeline(definition=definition, lineage=verify_lineage(definition.digest, definition.record))
+    lineage = verify_lineage(definition.digest, definition.record)
+    return Pipeline(definition=definition, lineage=lineage, sigstore=anchors.sigstore)
 
 
 def _disagreements(definition: Definition, anchors: Anchors) -> Iterator[Reason]:
@@ -402,7 +405,9 @@ def _unsigned(
     definition: Definition, signatures: Sequence[Bundle], anchors: Anchors, now: datetime
 ) -> Iterator[Reason]:
     """Why too few owners have signed exactly this definition; nothing when there are enough, whatever else is there."""
-    verified, rejected = sift(KeyVerifier(anchors.owners.signers, now), signatures, definition.digest)
+    verified, rejected = sift(
+        IdentityVerifier(anchors.owners.signers, now, anchors.sigstore), signatures, definition.digest
+    )
     objections = [(item.signer, _objection(item, definition, anchors)) for item in verified]
     signers = {_who(signer): signer.name for signer, objection in objections if objection is None}
     if len(signers) >= anchors.owners.threshold:

@@ -10,7 +10,7 @@ from attestations import store
 from attestations.bundle import Bundle
 from attestations.chain import Chain, Records, verify_chain
 from attestations.errors import ChainBroken
-from attestations.signers.key import KeyVerifier
+from attestations.signers.identities import IdentityVerifier
 from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
@@ -35,7 +35,7 @@ def gather(
 ) -> Gathered:
     """Fetch every bundle that refers to `subject` in these places, and verify each one for itself."""
     fetched = store.fetch(places, subject)
-    verified, rejected = sift(KeyVerifier(pipeline.identities, now), fetched.bundles, subject)
+    verified, rejected = sift(IdentityVerifier(pipeline.identities, now, pipeline.sigstore), fetched.bundles, subject)
     revoked = [(item, revocations.reason_for(item)) for item in verified]
     records = Records(
         subject=subject,

@@ -239,7 +239,15 @@ _BUNDLES: Final[_Rows] = {
     ),
     "chain-untrusted": (
         "The certificate does not lead to a trusted root.",
-        "Roots come from the configuration only. Sign with a key that the definition names.",
+        "Roots come from the configuration only: pin one as `sigstore: {trusted-root: FILE}` in the trust file.",
+    ),
+    "certificate-invalid": (
+        "The certificate may not be used for this, or can't be read.",
+        "Sign with a certificate for code signing from the authority that the trusted root names.",
+    ),
+    "certificate-timestamp-invalid": (
+        "The promise of a certificate log does not fit the certificate.",
+        "Sign again; if it stays like this, check that the trusted root has the right log keys.",
     ),
     "certificate-expired": (
         "A certificate was not valid when it signed.",
@@ -263,6 +271,10 @@ _BUNDLES: Final[_Rows] = {
     "timestamp-untrusted": (
         "The time stamp is not from a trusted authority.",
         "Use the authority that the trusted root names.",
+    ),
+    "timestamp-malformed": (
+        "The time stamp can't be read.",
+        "Sign again; the bundle's time stamp was changed cut, or its authority does not follow RFC 3161.",
     ),
     "trust-root-mismatch": (
         "The trusted root is not the pinned one.",
@@ -338,8 +350,8 @@ _CHAIN: Final[_Rows] = {
         "Have the owners sign it: `samebits definition sign --key FILE`.",
     ),
     "threshold-not-met": (
-        "Too few different signers have signed.",
-        "One more of them has to sign; a second signature by the same key does not count.",
+        "Too few different signers, logs or authorities have signed.",
+        "One more of them has to sign or vouch; one that does so twice counts once.",
     ),
     "repository-mismatch": (
         "A record or image is from another repository than the definition says.",
@@ -575,6 +587,10 @@ _USAGE: Final[_Rows] = {
     "trust-config-malformed": (
         "The description of the Sigstore instance can't be used.",
         "--trust-config names a client trust config, or a signing config and a trusted root, as JSON.",
+    ),
+    "trust-root-malformed": (
+        "The file is no trusted root that can be read.",
+        "Write it with `cosign trusted-root create`, or take it from the TUF repository of your Sigstore.",
     ),
     "file-unreadable": ("A file can't be read.", "Check its name and its rights."),
     "file-exists": ("A file is there already.", "Nothing is overwritten; choose another folder, or move it away."),

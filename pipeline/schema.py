@@ -169,6 +169,19 @@ class RevocationsEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SigstoreEntry:
+    """Which certificates, logs and time stamps are believed, and how many must vouch for a certificate's signature."""
+
+    trusted_root: Annotated[str, Note("The trusted root, a JSON file named relative to this file.")]
+    logs: Annotated[int, AtLeast(1), Note("Distinct transparency logs that must have the signature.")] = 1
+    timestamps: Annotated[int, AtLeast(0), Note("Distinct timestamp authorities that must have seen it.")] = 0
+    certificate_logs: Annotated[int, AtLeast(1), Note("Distinct logs that must promise the certificate.")] = 1
+    unsafe_without_log: Annotated[bool, Note("No log is needed: only with an authority of one's own.")] = False
+    unsafe_without_certificate_log: Annotated[bool, Note("No certificate log is needed: as above.")] = False
+    rsa_pss: Annotated[bool, Note("RSA-PSS signatures count, which cosign does not verify.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustFile:
     """What a run trusts before it reads anything else."""
 
@@ -178,6 +191,7 @@ class TrustFile:
     signers: Annotated[Mapping[Name, SignerEntry], Note("The owners' keys.")]
     registries: Annotated[tuple[str, ...], Note("The registries, `host[:port]`, that a definition may name.")]
     revocations: RevocationsEntry = RevocationsEntry()
+    sigstore: Annotated[SigstoreEntry | None, Note("Without it, nothing that a certificate signed is believed.")] = None
 
 
 def definition_schema() -> dict[str, Any]:

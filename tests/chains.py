@@ -23,7 +23,8 @@ from attestations.records.admission import (
     admission_statement,
 )
 from attestations.records.step import StepRecord, StepResult, step_statement
-from attestations.signers.key import KeySigner, KeyVerifier
+from attestations.signers.identities import IdentityVerifier
+from attestations.signers.key import KeySigner
 from attestations.verify import sift
 from registries.digest import Digest
 
@@ -146,7 +147,7 @@ def whole(subject: Digest = IMAGE, pipeline: PipelineReference = PIPELINE) -> Pi
 
 
 def records(bundles: Sequence[Bundle], subject: Digest = IMAGE, *, now: datetime = NOW) -> Records:
-    verified, rejected = sift(KeyVerifier([identity(name) for name in SIGNERS], now), bundles, subject)
+    verified, rejected = sift(IdentityVerifier([identity(name) for name in SIGNERS], now), bundles, subject)
     return Records(subject=subject, verified=verified, rejected=rejected)
 
 

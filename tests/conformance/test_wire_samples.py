@@ -12,7 +12,7 @@ from attestations.envelope import Envelope
 from attestations.errors import AttestationError
 from attestations.identity import KeyIdentity
 from attestations.keys import load_public_key
-from attestations.signers.key import KeyVerifier
+from attestations.signers.identities import IdentityVerifier
 from attestations.statement import Statement
 from attestations.store import attach, fetch
 from registries.digest import Digest
@@ -32,7 +32,7 @@ def sample(name: str) -> bytes:
 IMAGE = Digest.of(sample("image-manifest.json"))
 SIGNED_IMAGE = Digest.parse("sha256:59af7cad44e2e76daa05c88c300d883197d302e6a9198dbaf750d300088e1fc0")
 COSIGN = KeyIdentity(name="cosign", public_key=load_public_key(sample("cosign.pub")))
-VERIFIER = KeyVerifier((COSIGN,), NOW)
+VERIFIER = IdentityVerifier((COSIGN,), NOW)
 
 
 def test_the_samples_are_the_bytes_that_stood_in_the_registry() -> None:
@@ -67,8 +67,8 @@ def test_an_attestation_by_cosign_is_not_believed_about_another_image(name: str,
 @pytest.mark.parametrize("name", ["bundle.json", "sign-bundle.json"])
 def test_a_bundle_is_written_as_cosign_writes_it(name: str) -> None:
     bundle = Bundle.from_bytes(sample(name))
-    assert bundle.hint is not None
-    assert Bundle.signed(bundle.envelope, bundle.hint).content == sample(name)
+    assert bundle.material.hint is not None
+    assert Bundle.signed(bundle.envelope, bundle.material.hint).content == sample(name)
 
 
 def test_an_older_attestation_is_an_envelope_that_the_same_key_signed() -> None:
@@ -81,7 +81,7 @@ def test_an_older_attestation_is_an_envelope_that_the_same_key_signed() -> None:
 @pytest.mark.parametrize("name", ["bundle.json", "sign-bundle.json"])
 def test_any_changed_byte_of_what_cosign_signed_is_refused(name: str) -> None:
     bundle = Bundle.from_bytes(sample(name))
-    content, hint = bundle.content, (bundle.hint or "").encode()
+    content, hint = bundle.content, (bundle.material.hint or "").encode()
     image = IMAGE if name == "bundle.json" else SIGNED_IMAGE
     for position in range(len(content)):
         changed = bytearray(content)

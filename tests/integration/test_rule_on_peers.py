@@ -14,7 +14,7 @@ from attestations.identity import KeyIdentity
 from attestations.keys import load_public_key
 from attestations.records.admission import ADMISSION
 from attestations.records.step import STEP
-from attestations.signers.key import KeyVerifier
+from attestations.signers.identities import IdentityVerifier
 from attestations.summary import SUMMARY
 from attestations.verify import Verified, sift
 from registries.digest import Digest
@@ -74,7 +74,7 @@ def test_a_forgery_is_refused_on_every_registry(host: str) -> None:
 
 def _believed(world: World, place: Location, image: Digest) -> list[Verified]:
     bundles = store.fetch((place,), image).bundles
-    verified, rejected = sift(KeyVerifier(world.pipeline.identities, world.now), bundles, image)
+    verified, rejected = sift(IdentityVerifier(world.pipeline.identities, world.now), bundles, image)
     assert rejected == ()
     return list(verified)
 
@@ -123,7 +123,7 @@ def test_samebits_believes_what_cosign_attests(host: str, tmp_path: Path) -> Non
         env=silent,
     )
     cosign = KeyIdentity(name="cosign", public_key=load_public_key(Path(f"{key}.pub").read_bytes()))
-    verifier = KeyVerifier((*world.pipeline.identities, cosign), world.now)
+    verifier = IdentityVerifier((*world.pipeline.identities, cosign), world.now)
     verified, rejected = sift(verifier, store.fetch((place,), image.digest).bundles, image.digest)
     assert rejected == ()
     reviews = [item for item in verified if item.statement.predicate_type == "https://example.test/review/v1"]

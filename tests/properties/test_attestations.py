@@ -125,7 +125,7 @@ def test_an_envelope_comes_back_out_of_its_bundle(payload: bytes, signature: byt
     """Payload, signature and hint are read from a bundle as they were put in."""
     envelope = Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signature=signature)
     bundle = Bundle.signed(envelope, hint)
-    assert (Bundle.from_bytes(bundle.content).envelope, bundle.hint) == (envelope, hint)
+    assert (Bundle.from_bytes(bundle.content).envelope, bundle.material.hint) == (envelope, hint)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode))

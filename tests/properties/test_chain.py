@@ -12,7 +12,7 @@ from attestations.bundle import Bundle
 from attestations.errors import AttestationError, ChainBroken
 from attestations.records.admission import Admission, admission_statement
 from attestations.records.step import StepRecord, StepResult, step_statement
-from attestations.signers.key import KeyVerifier
+from attestations.signers.identities import IdentityVerifier
 from attestations.verify import Claim
 from registries.digest import Digest
 from registries.errors import ContentError
@@ -31,7 +31,7 @@ GOOD = chain(list(WHOLE.bundles.values()))
 
 
 def claim_of(bundle: Bundle) -> Claim:
-    claim = KeyVerifier([identity(name) for name in SIGNERS], NOW).verify(bundle, IMAGE).claim
+    claim = IdentityVerifier([identity(name) for name in SIGNERS], NOW).verify(bundle, IMAGE).claim
     assert claim is not None
     return claim
 

@@ -23,7 +23,8 @@ from attestations.records.admission import ADMISSION, admission_statement
 from attestations.records.definition import definition_statement
 from attestations.records.step import STEP, step_statement
 from attestations.signers import SIGNERS
-from attestations.signers.key import KeySigner, KeyVerifier
+from attestations.signers.identities import IdentityVerifier
+from attestations.signers.key import KeySigner
 from attestations.verify import Rejected, Verified, sift
 from registries.digest import Digest
 from registries.errors import UsageError
@@ -50,7 +51,7 @@ RECORD = SIGNER.sign(admission_statement(ADMITTED, IMAGE))
 
 
 def verify(bundle: Bundle, *identities: Identity, subject: Digest = IMAGE) -> Verified:
-    return KeyVerifier(identities or (identity(),), NOW).verify(bundle, subject)
+    return IdentityVerifier(identities or (identity(),), NOW).verify(bundle, subject)
 
 
 def refused(bundle: Bundle, *identities: Identity, subject: Digest = IMAGE) -> str:
@@ -94,7 +95,7 @@ def test_the_hint_is_never_needed(hint: str) -> None:
 
 def test_nobody_is_believed_when_nobody_is_configured() -> None:
     with pytest.raises(AttestationError) as error:
-        KeyVerifier((), NOW).verify(RECORD, IMAGE)
+        IdentityVerifier((), NOW).verify(RECORD, IMAGE)
     assert error.value.code == "signer-unknown"
 
 
@@ -199,13 +200,13 @@ def test_a_key_in_the_place_of_a_certificate_is_refused(content: bytes, who: Ide
 
 
 def test_a_key_is_not_believed_where_only_keyless_signers_are_configured() -> None:
-    assert refused(RECORD, KEYLESS) == "signer-unknown"
+    assert refused(RECORD, KEYLESS) == "key-material-mismatch"
 
 
 def test_a_configured_key_that_is_none_is_a_usage_error() -> None:
     broken = identity()
     with pytest.raises(UsageError) as error:
-        KeyVerifier((type(broken)(name="ci", public_key=b"no key"),), NOW)
+        IdentityVerifier((type(broken)(name="ci", public_key=b"no key"),), NOW)
     assert error.value.code == "key-malformed"
     assert error.value.reasons[0].where == "ci"
 
@@ -291,7 +292,7 @@ def test_a_changed_byte_is_refused_or_is_part_of_the_hint_alone() -> None:
     content = RECORD.content
     hint = key_hint(SIGNER.public_key).encode()
     unsigned = range(content.index(hint), content.index(hint) + len(hint))
-    verifier = KeyVerifier((identity(),), NOW)
+    verifier = IdentityVerifier((identity(),), NOW)
     accepted = []
     for position in range(len(content)):
         for flip in (0x01, 0x02, 0x20, 0x80):
@@ -333,7 +334,7 @@ def test_a_signer_is_named_by_its_fingerprint_and_shows_no_secret() -> None:
 def test_sift_keeps_what_is_not_believed_with_its_reason_and_its_words() -> None:
     step = step_statement(STEPPED, IMAGE)
     bundles = (RECORD, STRANGER.sign(step), sealed(b"not json"), SIGNER.sign(admission_statement(ADMITTED, OTHER)))
-    verified, rejected = sift(KeyVerifier((identity(),), NOW), bundles, IMAGE)
+    verified, rejected = sift(IdentityVerifier((identity(),), NOW), bundles, IMAGE)
     assert [found.record for found in verified] == [RECORD.record]
     assert [(found.record, found.reason.code, found.says) for found in rejected] == [
         (bundles[1].record, "signer-unknown", (STEP, "test", "integration")),
@@ -346,10 +347,10 @@ def test_sift_keeps_what_is_not_believed_with_its_reason_and_its_words() -> None
     "payload", [b'{"predicateType":1,"predicate":{"stage":[],"step":{}}}', b'{"predicate":[]}', b"[]", b"{}"]
 )
 def test_what_a_rejected_bundle_says_is_text_or_nothing(payload: bytes) -> None:
-    _, (rejected,) = sift(KeyVerifier((identity(),), NOW), (sealed(payload),), IMAGE)
+    _, (rejected,) = sift(IdentityVerifier((identity(),), NOW), (sealed(payload),), IMAGE)
     assert isinstance(rejected, Rejected)
     assert rejected.says == ("", "", "")
 
 
 def test_sift_of_nothing_is_nothing() -> None:
-    assert sift(KeyVerifier((identity(),), NOW), (), IMAGE) == ((), ())
+    assert sift(IdentityVerifier((identity(),), NOW), (), IMAGE) == ((), ())

@@ -569,7 +569,7 @@ def test_signatures_of_earlier_definitions_beside_good_ones_do_no_harm() -> None
 def test_a_signature_whose_bytes_were_changed_is_not_believed() -> None:
     definition = reading(TEXT)
     (alice,) = signed(definition, "alice")
-    forged = Bundle.signed(replace(alice.envelope, payload=alice.envelope.payload + b" "), alice.hint or "")
+    forged = Bundle.signed(replace(alice.envelope, payload=alice.envelope.payload + b" "), alice.material.hint or "")
     assert distrusted(definition, (forged,), anchored()) == ["signature-invalid"]
 
 

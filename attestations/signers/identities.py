@@ -1,0 +1,141 @@
+"""Believing what configured identities have signed: keys, and people and workflows that a certificate names.
+
+Whose signature counts is said by the configuration alone: a bundle's hint only decides which key is tried first, and a
+certificate counts only under the pinned trusted root, for the issuer and subject that are configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from attestations.bundle import Bundle
+from attestations.bundle_verifier import KEYED, BundleVerifier, Proven, Sigstore, check_identity, check_signature
+from attestations.certificates import Leaf
+from attestations.errors import AttestationError
+from attestations.fields import rfc3339
+from attestations.identity import Identity, KeyIdentity, KeylessIdentity
+from attestations.keys import PublicKey, key_hint, parse_public_key, why_invalid
+from attestations.verify import Verified, read_statement
+from registries.digest import Digest
+
+_NOTHING_PROVEN = Proven(times=(), logs=frozenset())
+
+
+class IdentityVerifier:
+    """Believes statements by the identities that it is given, each as far as it may sign at the time that is proven.
+
+    With a trusted root, a log's promise or a time stamp proves when something was signed; `proved_time` is the
+    earliest. Where nothing proves it, a key is judged at `now` and `proved_time` stays empty; a certificate is refused.
+    """
+
+    def __init__(self, identities: Sequence[Identity], now: datetime, sigstore: Sigstore | None = None) -> None:
+        self._now = now
+        self._keys = tuple(
+            (identity, parse_public_key(identity.public_key, where=identity.name))
+            for identity in identities
+            if isinstance(identity, KeyIdentity)
+        )
+        self._people = tuple(identity for identity in identities if isinstance(identity, KeylessIdentity))
+        self._bundles = BundleVerifier(sigstore.root, sigstore.requirements) if sigstore else None
+
+    def verify(self, bundle: Bundle, subject: Digest) -> Verified:
+        """The signature first, then what it covers; see `attestations.verify.read_statement`.
+
+        Raises `signer-unknown`, `identity-mismatch`, `issuer-mismatch`, `key-not-valid-at-time`, and what
+        `BundleVerifier` raises.
+        """
+        certificate = bundle.material.certificate
+        signer, proven = self._keyed(bundle) if certificate is None else self._certified(bundle, certificate)
+        statement, claim = read_statement(bundle, subject)
+        return Verified(
+            statement=statement, signer=signer, record=bundle.record, claim=claim, proved_time=proven.earliest
+        )
+
+    def _keyed(self, bundle: Bundle) -> tuple[Identity, Proven]:
+        where = str(bundle.record)
+        late: AttestationError | None = None
+        for identity, key in sorted(self._keys, key=lambda pair: not _is_hinted(bundle, pair[0])):
+            try:
+                proven = self._proven(bundle, key)
+            except AttestationError as error:
+                if error.code != "signature-invalid":
+                    raise
+                continue
+            late = self._out_of_time(identity, proven, where)
+            if late is None:
+                return identity, proven
+        raise late or self._unknown(bundle, where)
+
+    def _proven(self, bundle: Bundle, key: PublicKey) -> Proven:
+        if self._bundles is not None:
+            return self._bundles.keyed(bundle, key, KEYED)
+        check_signature(bundle, key, None)
+        return _NOTHING_PROVEN
+
+    def _certified(self, bundle: Bundle, certificate: bytes) -> tuple[Identity, Proven]:
+        where = str(bundle.record)
+        if self._bundles is None or not self._people:
+            raise self._not_certified(bundle, certificate)
+        proven = self._bundles.certified(bundle)
+        identity = self._named(proven.leaf, where)
+        late = self._out_of_time(identity, proven, where)
+        if late is not None:
+            raise late
+        return identity, proven
+
+    def _named(self, leaf: Leaf | None, where: str) -> KeylessIdentity:
+        """The one identity that the certificate names. That a name fits under another issuer says more than no name."""
+        if leaf is None:
+            raise AttestationError("key-material-mismatch", "no certificate signed it", where=where)
+        refusals: list[AttestationError] = []
+        for identity in self._people:
+            try:
+                check_identity(leaf, identity, where=where)
+            except AttestationError as error:
+                refusals.append(error)
+            else:
+                return identity
+        raise next((one for one in refusals if one.code == "issuer-mismatch"), refusals[0])
+
+    def _out_of_time(self, identity: Identity, proven: Proven, where: str) -> AttestationError | None:
+        """Why the identity may not have signed then: at every time that is proven, or now where none is."""
+        for time in [one.time for one in proven.times] or [self._now]:
+            if not identity.valid.covers(time):
+                proof = "which is proven" if proven.times else "and nothing proves another time"
+                message = f"{identity} may not sign at {rfc3339(time)}, {proof}"
+                return AttestationError("key-not-valid-at-time", message, where=where)
+        return None
+
+    def _unknown(self, bundle: Bundle, where: str) -> AttestationError:
+        hinted = next((key for identity, key in self._keys if _is_hinted(bundle, identity)), None)
+        if hinted is not None:
+            return why_invalid(hinted, bundle.signature, bundle.envelope.signed_bytes, where=where)
+        if not self._keys and self._people:
+            message = "signed with a key, but only certificates are configured"
+            return AttestationError("key-material-mismatch", message, where=where)
+        return AttestationError("signer-unknown", "none of the configured keys signed it", where=where)
+
+    def _not_certified(self, bundle: Bundle, certificate: bytes) -> AttestationError:
+        """Why no certificate is believed here: no trusted root is configured, or nobody who would be named by one."""
+        where = str(bundle.record)
+        try:
+            x509.load_der_x509_certificate(certificate)
+        except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+            return AttestationError(
+                "key-material-mismatch", "what stands in the certificate's place is no certificate", where=where
+            )
+        if self._bundles is None and (bundle.material.chain or self._people):
+            return AttestationError(
+                "chain-untrusted", "signed with a certificate, but no trusted root is configured", where=where
+            )
+        return AttestationError(
+            "key-material-mismatch", "signed with a certificate, but only keys are configured", where=where
+        )
+
+
+def _is_hinted(bundle: Bundle, identity: KeyIdentity) -> bool:
+    return bundle.material.hint == key_hint(identity.public_key)
