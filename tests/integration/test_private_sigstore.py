@@ -74,12 +74,16 @@ def test_what_cosign_signs_is_verified_by_cosign_and_sigstore_python_and_read_by
     peers.run("cosign", "verify-attestation", *trust, *identity, where)
 
     bundles = store.fetch((place,), made.digest).bundles
-    bundle = next(bundle for bundle in bundles if "logIndex" in bundle.log_entries[0])
+    bundle = next(bundle for bundle in bundles if "logIndex" in bundle.material.log_entries[0])
     verifier = Verifier(trusted_root=TrustedRoot.from_file(str(stack.trusted_root)))
     policy = Identity(identity=BUILD, issuer=stack.issuer())
     kind, payload = verifier.verify_dsse(TheirBundle.from_json(bundle.content), policy)
     assert (kind, payload) == ("application/vnd.in-toto+json", bundle.envelope.payload)
-    assert (bundle.certificate is not None, len(bundle.log_entries), len(bundle.timestamps)) == (True, 1, 1)
+    assert (
+        bundle.material.certificate is not None,
+        len(bundle.material.log_entries),
+        len(bundle.material.timestamps),
+    ) == (True, 1, 1)
 
 
 def signer(
