@@ -279,8 +279,11 @@ def check_signature(bundle: AnyBundle, key: PublicKey, artifact: Artifact | None
             verify_hashed(key, bundle.signature, artifact.digests, content, where=where, rsa_pss=rsa_pss)
 
 
-def check_identity(leaf: Leaf, identity: KeylessIdentity, *, where: str = "") -> None:
+def check_identity(proven: Proven, identity: KeylessIdentity, *, where: str = "") -> None:
     """That the certificate names issuer and subject, both byte for byte: `identity-mismatch`, `issuer-mismatch`."""
+    leaf = proven.leaf
+    if leaf is None:
+        raise AttestationError("key-material-mismatch", "signed with a key where a certificate must be", where=where)
     if identity.subject not in leaf.names:
         raise AttestationError("identity-mismatch", f"signed by {_shown(leaf.names)}, not by {identity}", where=where)
     if leaf.issuer != identity.issuer:

@@ -16,6 +16,7 @@ from typing import Annotated, Final, NoReturn, TextIO
 
 import typer
 
+from pipeline.commands.attest import attest_app
 from pipeline.commands.definition import definition_app
 from pipeline.commands.demo import demo
 from pipeline.commands.explain import explain
@@ -42,6 +43,7 @@ app = typer.Typer(
 for command in (init, promote, plan, step, verify, audit, explain):
     app.command()(command)
 app.add_typer(definition_app, name="definition")
+app.add_typer(attest_app, name="attest")
 app.add_typer(registry_app, name="registry")
 app.command()(demo)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,7 @@ from pipeline.promote import Tools
 from pipeline.surroundings import PASSPHRASES, Surroundings
 from registries.digest import Digest
 from registries.errors import NotFound, UsageError
-from registries.limits import BUNDLE_BYTES, DEFINITION_BYTES
+from registries.limits import BUNDLE_BYTES, CHUNK_BYTES, DEFINITION_BYTES
 from registries.reference import is_tag
 from registries.registry import Location, Registry
 
@@ -203,6 +204,19 @@ def read_file(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise UsageError("size-limit", f"more than the limit of {limit} bytes", where=str(path))
     return content
+
+
+def hash_file(path: Path) -> dict[str, bytes]:
+    """The digests of a file of any size, by name; it is read once."""
+    found = [hashlib.new(name) for name in ("sha256", "sha384", "sha512")]
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                for one in found:
+                    one.update(chunk)
+    except OSError as error:
+        raise UsageError("file-unreadable", f"can't be read: {error.strerror}", where=str(path)) from error
+    return {one.name: one.digest() for one in found}
 
 
 def _reader(folder: Path) -> Callable[[str], bytes]:

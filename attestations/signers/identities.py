@@ -14,7 +14,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from attestations.bundle import Bundle
 from attestations.bundle_verifier import KEYED, BundleVerifier, Proven, Sigstore, check_identity, check_signature
-from attestations.certificates import Leaf
 from attestations.errors import AttestationError
 from attestations.fields import rfc3339
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity
@@ -81,20 +80,18 @@ class IdentityVerifier:
         if self._bundles is None or not self._people:
             raise self._not_certified(bundle, certificate)
         proven = self._bundles.certified(bundle)
-        identity = self._named(proven.leaf, where)
+        identity = self._named(proven, where)
         late = self._out_of_time(identity, proven, where)
         if late is not None:
             raise late
         return identity, proven
 
-    def _named(self, leaf: Leaf | None, where: str) -> KeylessIdentity:
+    def _named(self, proven: Proven, where: str) -> KeylessIdentity:
         """The one identity that the certificate names. That a name fits under another issuer says more than no name."""
-        if leaf is None:
-            raise AttestationError("key-material-mismatch", "no certificate signed it", where=where)
         refusals: list[AttestationError] = []
         for identity in self._people:
             try:
-                check_identity(leaf, identity, where=where)
+                check_identity(proven, identity, where=where)
             except AttestationError as error:
                 refusals.append(error)
             else:
