@@ -97,7 +97,7 @@ def test_a_no_without_a_reason_is_a_no(outcome: Outcome) -> None:
     [
         ("Permit", {"stages/decision.py"}),
         ("Chain", {"attestations/chain.py"}),
-        ("Verified", {"attestations/verify.py", "attestations/signers/key.py"}),
+        ("Verified", {"attestations/verify.py", "attestations/signers/identities.py"}),
         ("Pipeline", {"pipeline/definition.py"}),
     ],
 )
