@@ -95,7 +95,7 @@ class KeylessSigner:
         bundle = Bundle.from_bytes(made.to_json().encode(), where="the new bundle")
         if bundle.envelope.payload != statement.content:
             raise AttestationError("payload-malformed", "the new bundle does not hold what was to be signed")
-        if issued.stamped and not bundle.timestamps:
+        if issued.stamped and not bundle.material.timestamps:
             raise _unstamped(heard)
         self._verify(made, issued)
         return bundle

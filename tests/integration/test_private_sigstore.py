@@ -135,7 +135,7 @@ def test_what_samebits_signs_is_verified_by_cosign_and_sigstore_python(stack: Pr
     verifier = Verifier(trusted_root=TrustedRoot.from_file(str(stack.trusted_root)))
     policy = Identity(identity=BUILD, issuer=stack.issuer())
     assert verifier.verify_dsse(TheirBundle.from_json(bundle.content), policy)[1] == about.content
-    assert (len(bundle.log_entries), len(bundle.timestamps)) == (1, 1)
+    assert (len(bundle.material.log_entries), len(bundle.material.timestamps)) == (1, 1)
 
 
 def test_an_identity_is_known_before_anything_is_signed(stack: PrivateSigstore) -> None:
@@ -162,11 +162,11 @@ def test_one_certificate_signs_all_of_a_run_and_is_renewed_before_it_expires(sta
     mine = signer(stack, clock=lambda: now() + later)
     mine.tokens = TokenSource(name="the test", fetch=fetch)
     first, second = mine.sign(statement("one")), mine.sign(statement("two"))
-    assert first.certificate == second.certificate
+    assert first.material.certificate == second.material.certificate
     assert len(asked) == 1
     later = timedelta(minutes=9)
     third = mine.sign(statement("three"))
-    assert third.certificate != first.certificate
+    assert third.material.certificate != first.material.certificate
     assert len(asked) == 2
 
 
