@@ -5,47 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from io import TextIOWrapper
-from pathlib import Path
-from threading import Timer
-from types import FrameType
-from typing import Annotated, Final, NoReturn, TextIO
+from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
-import typer
+from pipeline import VERSION
 
-from pipeline.commands.attest import attest_app
-from pipeline.commands.definition import definition_app
-from pipeline.commands.demo import demo
-from pipeline.commands.explain import explain
-from pipeline.commands.init import init
-from pipeline.commands.promote import plan, promote
-from pipeline.commands.registry import registry_app
-from pipeline.commands.session import Edge, Session
-from pipeline.commands.step import step
-from pipeline.commands.verify import audit, verify
-from pipeline.output import NobodyReads, Output
-from pipeline.surroundings import Surroundings
-from registries.errors import Reason, Refusal
+if TYPE_CHECKING:  # what is loaded here, `--version` pays for
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from pipeline.commands.session import Edge, Session
+    from registries.errors import Reason
 
 BUG: Final = 1
 _INTERRUPTED: Final = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _GRACE_SECONDS: Final = 5.0
-
-app = typer.Typer(
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-for command in (init, promote, plan, step, verify, audit, explain):
-    app.command()(command)
-app.add_typer(definition_app, name="definition")
-app.add_typer(attest_app, name="attest")
-app.add_typer(registry_app, name="registry")
-app.command()(demo)
 
 
 class Interrupted(BaseException):
@@ -56,18 +31,11 @@ class Interrupted(BaseException):
         self.number = number
 
 
-@app.callback()
-def samebits(*, version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
-    """The image that runs in production is, bit for bit, the image that was built, and every stage is proven."""
-
-
 def main() -> NoReturn:
     """The `samebits` command."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     _streams()
     code = run(sys.argv[1:])
-    if code in _INTERRUPTED:
+    if code in _INTERRUPTED or _written():
         _leave(code)
     sys.exit(code)
 
@@ -75,17 +43,28 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command in this process and return its exit code; it ends in words, never in a traceback."""
     if list(arguments) == ["--version"]:
-        sys.stdout.write(f"samebits {_version()}\n")
+        sys.stdout.write(f"samebits {VERSION}\n")
         return 0
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from pipeline.commands.application import application
+    from pipeline.commands.session import Edge
+    from pipeline.output import NobodyReads
+    from pipeline.surroundings import Surroundings
+    from registries.errors import Reason, Refusal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     edge = Edge(
         around=Surroundings(environment=dict(os.environ), folder=Path.cwd(), home=Path.home()),
         clock=lambda: datetime.now(UTC).replace(microsecond=0),
         stdout=sys.stdout,
         stderr=sys.stderr,
-        version=_version(),
+        version=VERSION,
     )
     try:
-        typer.main.get_command(app).main(list(arguments), prog_name="samebits", obj=edge)
+        application().main(list(arguments), prog_name="samebits", obj=edge)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except Refusal as refusal:
@@ -104,6 +83,7 @@ def run(arguments: Sequence[str]) -> int:
 def _end(edge: Edge, reasons: Sequence[Reason], *, interrupted: int | None = None) -> int:
     """Show why the command ended; where the result itself can't be written, stderr alone tells."""
     from pipeline.reasons import exit_code
+    from registries.errors import Refusal
 
     try:
         return _session(edge).end(None, reasons, interrupted=interrupted)
@@ -112,6 +92,16 @@ def _end(edge: Edge, reasons: Sequence[Reason], *, interrupted: int | None = Non
         told = tuple(dict.fromkeys((*reasons, *unwritable.reasons)))
         _session(edge).output.refused(told)
         return interrupted or exit_code([reason.code for reason in told])
+
+
+def _written() -> bool:
+    """Whether all that was said has left; if not, Python's own way to end will complain and set the exit code."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _silence(stream: TextIO) -> None:
@@ -132,10 +122,17 @@ def _streams() -> None:
 
 def _session(edge: Edge) -> Session:
     """The session of the command, or a plain one when the command did not come as far as having its own."""
+    from pipeline.commands.session import Session
+    from pipeline.output import Output
+
     return edge.session or Session(command="", edge=edge, output=Output(stdout=edge.stdout, stderr=edge.stderr))
 
 
 def _bug(error: Exception, edge: Edge) -> int:
+    from pathlib import Path
+
+    from registries.errors import Reason
+
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -147,6 +144,8 @@ def _bug(error: Exception, edge: Edge) -> int:
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     """Unwind, so that a running step is ended too; threads that wait for a slow registry are not waited for."""
+    from threading import Timer
+
     last_resort = Timer(_GRACE_SECONDS, _leave, (128 + number,))
     last_resort.daemon = True
     last_resort.start()
@@ -154,17 +153,14 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End at once. Nothing is lost: the registries are the only state, and a run that was cut is run again."""
+    """End at once, without taking the interpreter apart, which takes as long as a tenth of a small promotion's work.
+
+    Nothing is lost: the registries are the only state, and a run that was cut is run again.
+    """
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("samebits")
 
 
 if __name__ == "__main__":

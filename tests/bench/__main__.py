@@ -70,14 +70,16 @@ def _section(report: Report) -> str:
 
 
 def _machine() -> str:
-    """Processor, kernel and Python; nothing that tells whose machine it is."""
+    """Processor, kernel, Python, and how busy it was before we came; nothing that tells whose machine it is."""
     cores = len(os.sched_getaffinity(0))
     try:
         model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
         model = None
     processor = model[1].strip() if model else platform.machine()
-    return f"{cores} cores ({processor}), {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    load = f"load average {os.getloadavg()[0]:.1f} when it began"
+    python = f"Python {platform.python_version()}"
+    return f"{cores} cores ({processor}), {platform.system()} {platform.release()}, {python}; {load}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -191,7 +192,8 @@ def timed(command: Sequence[str], folder: Path, environment: Mapping[str, str] |
             )
         values = json.loads(result.read_text())
         if code := values.pop("exit"):
-            raise RunFailed(f"exit {code}: {said.read_text(errors='replace').strip()[-_SAID:]}")
+            last = said.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise RunFailed(f"exit {code}: {_without_places(last)[:_SAID]}")
     return Run(**values)
 
 
@@ -204,6 +206,11 @@ def _noted(result: Result) -> Iterator[None]:
         if result.contestant.name == OURS:
             raise
         result.failure = str(failed)
+
+
+def _without_places(text: str) -> str:
+    """A message without the ports and digests of this one run."""
+    return re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", re.sub(r"127\.0\.0\.1:\d+", "REGISTRY", text))
 
 
 def _stage(on: Course, number: int) -> int:

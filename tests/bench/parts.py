@@ -251,7 +251,7 @@ def _table(title: str, results: Sequence[Result], *, memory: bool = False) -> Ta
     for result in results:
         name = f"`{result.contestant.name}`{'' if result.contestant.whole else ' *'}"
         if not result.runs:
-            rows.append((name, f"failed: {result.failure.splitlines()[-1][:80]}", *("",) * (len(head) - 2)))
+            rows.append((name, "failed", *("",) * (len(head) - 2)))
             continue
         peak = (f"{result.peak_mib:.0f} MiB",) if memory else ()
         seen = result.traffic
@@ -263,7 +263,8 @@ def _table(title: str, results: Sequence[Result], *, memory: bool = False) -> Ta
         rows.append(
             (name, f"{result.seconds:.2f} s", number(result.seconds / ours), f"{result.cpu:.2f} s", *peak, *cost)
         )
-    return Table(title, head, tuple(rows))
+    notes = tuple(f"`{result.contestant.name}` failed: {result.failure}" for result in results if result.failure)
+    return Table(title, head, tuple(rows), notes)
 
 
 def _modules(command: Sequence[str]) -> frozenset[str]:

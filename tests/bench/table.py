@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a head; the first column is text, the others are numbers."""
+    """Rows under a head; the first column is text, the others are numbers. Notes follow below."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
 
     def __str__(self) -> str:
         lines = [self.head, *self.rows]
         widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(self.head))]
         rule = [f"{'-' * (width - 1)}{':' if column else '-'}" for column, width in enumerate(widths)]
         text = "\n".join(_line(line, widths) for line in (self.head, rule, *self.rows))
-        return f"**{self.title}**\n\n{text}\n" if self.title else f"{text}\n"
+        title = f"**{self.title}**\n\n" if self.title else ""
+        return title + text + "\n" + "".join(f"\n{note}\n" for note in self.notes)
 
 
 @dataclass(frozen=True, slots=True)

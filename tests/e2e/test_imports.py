@@ -23,6 +23,14 @@ HEAVY = {
 }
 
 
+def test_the_version_is_told_before_anything_is_loaded(shop: Shop) -> None:
+    loaded = _imported(shop, "--version")
+
+    assert "pipeline" in loaded
+    assert not (HEAVY | {"typer", "dataclasses", "inspect", "json", "email", "registries"}) & loaded
+    assert not {"pipeline.output", "pipeline.commands", "importlib.metadata"} & loaded
+
+
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("promote", "--help"), ("definition", "--help")])
 def test_asking_what_it_is_loads_nothing_heavy(shop: Shop, arguments: tuple[str, ...]) -> None:
     assert not HEAVY & _imported(shop, *arguments)
@@ -36,7 +44,7 @@ def test_a_verification_with_keys_loads_neither_sigstore_nor_docker(shop: Shop) 
 
 
 def _imported(shop: Shop, *arguments: str) -> set[str]:
-    """The top-level packages that a successful command has imported."""
+    """The modules that a successful command has imported, by their full names."""
     done = subprocess.run(
         [sys.executable, "-P", "-X", "importtime", "-m", "pipeline.cli", *arguments],
         cwd=shop.folder,
@@ -47,4 +55,4 @@ def _imported(shop: Shop, *arguments: str) -> set[str]:
         check=True,
     )
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    return {line.rpartition("|")[2].strip() for line in lines}

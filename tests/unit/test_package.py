@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from pipeline import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +33,10 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> N
         "registries",
     }
     assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_the_version_in_the_code_is_that_of_the_distribution() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
 @pytest.mark.parametrize("name", ["run.txt", "dev.txt"])
