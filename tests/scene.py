@@ -3,7 +3,7 @@
     with opened(referrers_api=False) as scene:
         scene.rule(Turn(17, status(503)))
         scene.promote()
-        scene.check()
+        scene.check_complete()
 
 An image of two platforms is in `test`, with all records and two attestations of others; `prod` has gates and two tags.
 """
@@ -11,6 +11,7 @@ An image of two platforms is in `test`, with all records and two attestations of
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from attestations.statement import Statement
 from pipeline.promote import Promotion
 from registries.credentials import Credentials
 from registries.digest import Digest
-from registries.errors import NotFound
+from registries.errors import NotFound, Refusal
 from registries.kinds.http import HttpRegistry
 from registries.registry import Location
 from registries.transport import Transport
@@ -35,7 +36,8 @@ from tests.world import DEFINITION, TRUST, World
 TAG = "1.0"
 TAGS = (TAG, "stable")
 WORDS = ("promote", "prod", TAG, "--key", "keys/ci-promote.key")
-PATIENCE = 30.0
+PATIENCE = 30.0  # seconds
+HANG_SECONDS = 90.0
 
 _GATES = "{tests: {}, vulnerabilities: {none-at-or-above: medium, max-age: 24h, by: [scanner]}}"
 
@@ -96,6 +98,27 @@ class Scene:
         with self.clients(patience) as world:
             return world.promote(TAG, "prod")
 
+    def outcome(self, patience: float = PATIENCE) -> str:
+        """How the promotion in this process ends: `promoted`, or the code of the refusal. A hang fails."""
+        ended: list[str | Exception] = []
+
+        def promote() -> None:
+            try:
+                self.promote(patience)
+                ended.append("promoted")
+            except Refusal as refusal:
+                ended.append(refusal.code)
+            except Exception as error:  # noqa: BLE001 - raised below, where the test sees it
+                ended.append(error)
+
+        thread = threading.Thread(target=promote, daemon=True)
+        thread.start()
+        thread.join(HANG_SECONDS)
+        assert ended, "it hangs"
+        if isinstance(ended[0], Exception):
+            raise ended[0]
+        return ended[0]
+
     def requests_needed(self) -> int:
         """How many requests the undisturbed promotion takes; it has not happened afterwards."""
         self.again()
@@ -111,22 +134,33 @@ class Scene:
         """The stage's tags that are set."""
         return {tag for tag in TAGS if (self.destination, tag) in self.prod.tags}
 
-    def check(self, *, complete: bool = False) -> None:
-        """Where a tag is set, its chain verifies; at most one admission is listed. `complete`: both tags are set, and
-        every byte at the destination equals the source's.
-        """
+    def check(self) -> None:
+        """Where a tag is set, the image is there and its chain verifies (I1); at most one admission is listed (I2)."""
         with self.clients() as world:
             world.now = _this_second() + timedelta(minutes=1)
-            assert {self.prod.tags[self.destination, tag] for tag in self.tagged} <= {str(self.image.digest)}
             if self.tagged:
+                assert {self.prod.tags[self.destination, tag] for tag in self.tagged} == {str(self.image.digest)}
                 world.verify(min(self.tagged), "prod")
             admissions = self._admissions(world.place("prod"))
         assert len(admissions) <= 1, admissions
-        if complete:
-            assert self.tagged == set(TAGS)
+        if self.tagged:
             assert len(admissions) == 1
-            assert self.missing_blobs() == set()
-            assert self._missing_manifests() == set()
+            assert self.missing_blobs().isdisjoint(str(descriptor.digest) for descriptor, _ in self.image.blobs)
+            assert self._missing_manifests().isdisjoint(str(manifest.digest) for manifest in self.image.manifests)
+
+    def check_complete(self) -> None:
+        """All of that, both tags are set, and every byte at the destination equals the source's (I4)."""
+        self.check()
+        assert self.tagged == set(TAGS)
+        assert self.missing_blobs() == set()
+        assert self._missing_manifests() == set()
+
+    def state(self) -> tuple[object, ...]:
+        """What the destination holds, with new records as numbers, since these differ from run to run."""
+        known = {key[1] for stored in self.before for key in (*stored.blobs, *stored.manifests)}
+        held = [*self.prod.blobs, *self.prod.manifests]
+        old = frozenset(digest for _, digest in held if digest in known)
+        return old, len(self.prod.blobs), len(self.prod.manifests), frozenset(self.prod.tags)
 
     def missing_blobs(self) -> set[str]:
         """The blobs at the source that are not, or not the same, at the destination."""

@@ -148,17 +148,18 @@ def kill(client: Callable[[], int], *, after: bool = False) -> Action:
 
 @dataclass(eq=False)
 class Turn:
-    """An action for the n-th request, from 1, of all the registries that have this as a rule."""
+    """An action for the n-th request, from 1, of all registries that have this as a rule, or for several from it on."""
 
     nth: int
     action: Action
+    times: int = 1
     count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, seen: Seen, answer: Answer) -> Reply:
         with self._lock:
             self.count += 1
-            its_turn = self.count == self.nth
+            its_turn = self.nth <= self.count < self.nth + self.times
         return self.action(seen, answer) if its_turn else answer()
 
 

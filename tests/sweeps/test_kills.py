@@ -19,10 +19,10 @@ import pytest
 
 from attestations.records.admission import ADMISSION
 from tests import peers, scene
-from tests.e2e import forks
 from tests.e2e.shop import COMMAND, SECONDS, Ended
 from tests.faults import Turn, kill
 from tests.scene import TAG, WORDS, Scene
+from tests.sweeps import forks
 
 EVERY = 1 if os.environ.get("SAMEBITS_SWEEP") == "all" else 7
 SLICES = 4  # for as many workers
@@ -65,7 +65,7 @@ class Sweep:
         assert second.code == 0, second.stderr
         assert len(self.scene.uploads()) <= len(missing) + 1
         assert tagged <= self.scene.tagged
-        self.scene.check(complete=True)
+        self.scene.check_complete()
 
     def killed_as_installed(self, number: int) -> None:
         """The same with the installed command, started as a process, at this request before it takes effect."""
@@ -83,7 +83,7 @@ class Sweep:
             command, cwd=self.folder, env=self.environment, capture_output=True, timeout=SECONDS, check=False
         )
         assert second.returncode == 0, second.stderr
-        self.scene.check(complete=True)
+        self.scene.check_complete()
 
     def settle(self) -> None:
         for registry in self.scene.registries:
