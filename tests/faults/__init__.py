@@ -36,7 +36,7 @@ from tests.faults.actions import (
     unauthorized,
     without,
 )
-from tests.faults.registry import FaultRegistry, Stored
+from tests.faults.registry import FaultRegistry, Repeated, Stored
 from tests.faults.wire import Reply, Seen
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Action",
     "Answer",
     "FaultRegistry",
+    "Repeated",
     "Reply",
     "Seen",
     "Stored",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import ssl
@@ -19,6 +20,33 @@ from tests.faults.wire import Reply, Seen, Server
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 LONGEST_MANIFEST = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A blob that is too large to be kept: one block, so many times."""
+
+    block: bytes
+    times: int
+
+    @property
+    def size(self) -> int:
+        return len(self.block) * self.times
+
+    @property
+    def digest(self) -> str:
+        hashed = hashlib.sha256()
+        for block in itertools.repeat(self.block, self.times):
+            hashed.update(block)
+        return f"sha256:{hashed.hexdigest()}"
+
+    def part(self, first: int, last: int) -> Iterator[bytes]:
+        """The bytes from the first to the last."""
+        while first <= last:
+            begin = first % len(self.block)
+            piece = self.block[begin : begin + last + 1 - first]
+            yield piece
+            first += len(piece)
 
 
 @dataclass(frozen=True)
@@ -55,6 +83,7 @@ class FaultRegistry:
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)  # media type and bytes
     tags: dict[tuple[str, str], str] = field(default_factory=dict)
+    large: dict[str, Repeated] = field(default_factory=dict)  # by digest: what these blobs consist of
     tokens: dict[str, list[str]] = field(default_factory=dict)  # the scopes that were granted
     requests: list[Seen] = field(default_factory=list)
 
@@ -205,6 +234,8 @@ class FaultRegistry:
         if seen.method == "DELETE":
             del self._uploads[upload]
             return Reply(status=204)
+        if seen.swallowed is not None:
+            return self._swallowed(seen, name, upload)
         before = self._uploads[upload]
         begins = seen.headers.get("content-range", "").partition("-")[0]
         if begins and int(begins) != len(before):
@@ -220,22 +251,34 @@ class FaultRegistry:
         self.blobs[name, digest] = content
         return _created(f"/v2/{name}/blobs/{digest}", digest)
 
+    def _swallowed(self, seen: Seen, name: str, upload: str) -> Reply:
+        """The end of an upload of one of the `large`."""
+        digest = seen.query.get("digest", "")
+        if seen.swallowed is None or digest not in self.large or seen.swallowed != (self.large[digest].size, digest):
+            return _error(400, "DIGEST_INVALID")
+        del self._uploads[upload]
+        self.blobs[name, digest] = b""
+        return _created(f"/v2/{name}/blobs/{digest}", digest)
+
     def _blob(self, seen: Seen, name: str, digest: str) -> Reply:
         if (name, digest) not in self.blobs:
             return _error(404, "BLOB_UNKNOWN")
         if seen.method == "DELETE":
             del self.blobs[name, digest]
             return Reply(status=202)
-        content = self.blobs[name, digest]
+        content, large = self.blobs[name, digest], self.large.get(digest)
+        size = len(content) if large is None else large.size
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", seen.headers.get("range", "")) if self.ranges else None
-        if wanted is None:
-            return Reply(headers=headers, body=content)
-        first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
-        if first > last:
-            return _error(416, "RANGE_INVALID", {"Content-Range": f"bytes */{len(content)}"})
-        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-        return Reply(status=206, headers=headers, body=content[first : last + 1])
+        first, last = (0, size - 1) if wanted is None else (int(wanted[1]), min(int(wanted[2] or size), size - 1))
+        if wanted is not None:
+            if first > last:
+                return _error(416, "RANGE_INVALID", {"Content-Range": f"bytes */{size}"})
+            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+        if large is not None:
+            headers["Content-Length"] = str(last + 1 - first)
+        part = content[first : last + 1] if large is None else large.part(first, last)
+        return Reply(status=200 if wanted is None else 206, headers=headers, body=part)
 
     def _manifest(self, seen: Seen, name: str, reference: str) -> Reply:
         if seen.method == "PUT":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import select
 import socket
 import ssl
@@ -13,10 +14,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+KEPT_BYTES = 64 * 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
+
 
 @dataclass(kw_only=True)
 class Seen:
-    """One request as it arrived; `path` includes the query, header names are lower case, `client` is a port."""
+    """One request as it arrived; `path` includes the query, header names are lower case, `client` is a port.
+
+    Of a body of more than 64 MiB only the length and the SHA-256 are kept.
+    """
 
     method: str
     path: str
@@ -24,10 +31,11 @@ class Seen:
     body: bytes = field(repr=False)
     client: int = 0
     status: int = 0
+    swallowed: tuple[int, str] | None = None
 
     @property
     def size(self) -> int:
-        return len(self.body)
+        return len(self.body) if self.swallowed is None else self.swallowed[0]
 
     @property
     def query(self) -> dict[str, str]:
@@ -127,12 +135,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
+        size = int(headers.get("content-length", 0))
+        swallowed = self._swallowed(size) if size > KEPT_BYTES else None
         seen = Seen(
             method=self.command,
             path=self.path,
             headers=headers,
-            body=self._received(headers),
+            body=self._received(headers) if swallowed is None else b"",
             client=self.client_address[1],
+            swallowed=swallowed,
         )
         reply = self.server.answer(seen)
         if (reply.delay and self._hung_up(reply.delay)) or reply.cut == -1:
@@ -185,6 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
         while self.rfile.readline().strip():
             pass
         return content
+
+    def _swallowed(self, size: int) -> tuple[int, str]:
+        hashed = hashlib.sha256()
+        for start in range(0, size, CHUNK_BYTES):
+            hashed.update(self._exactly(min(CHUNK_BYTES, size - start)))
+        return size, f"sha256:{hashed.hexdigest()}"
 
     def _exactly(self, size: int) -> bytes:
         content = self.rfile.read(size) if size > 0 else b""
