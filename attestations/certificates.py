@@ -7,7 +7,9 @@ minutes and have no revocation; a signer is revoked in the trust file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -43,7 +45,14 @@ _UNDERSTOOD: Final = frozenset(
 _HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 E = TypeVar("E", bound=x509.ExtensionType)
 
-_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    Warning,
+)
 
 
 class Usage(Enum):
@@ -70,9 +79,10 @@ def load_certificate(content: bytes, *, where: str = "") -> x509.Certificate:
     if len(content) > CERTIFICATE_BYTES:
         raise AttestationError("size-limit", f"a certificate of {len(content)} bytes", where=where)
     try:
-        certificate = x509.load_der_x509_certificate(content)
-        _ = certificate.extensions, certificate.not_valid_after_utc, certificate.signature_hash_algorithm
-        _ = certificate.issuer, certificate.subject
+        with _warnings_refuse():
+            certificate = x509.load_der_x509_certificate(content)
+            _ = certificate.extensions, certificate.not_valid_after_utc, certificate.signature_hash_algorithm
+            _ = certificate.issuer, certificate.subject
     except _UNREADABLE as error:
         raise _invalid(f"a certificate can't be read: {error}", where) from error
     return certificate
@@ -88,7 +98,8 @@ def read_leaf(content: bytes, *, where: str = "") -> Leaf:
         certificate = load_certificate(content, where=where)
     except AttestationError as error:
         try:
-            x509.load_der_x509_certificate(content)
+            with _warnings_refuse():
+                x509.load_der_x509_certificate(content)
         except _UNREADABLE:
             message = "what stands in the certificate's place is no certificate"
             raise AttestationError("key-material-mismatch", message, where=where) from error
@@ -192,10 +203,22 @@ def refuse_brought_along(chain: Sequence[bytes], *, where: str = "") -> None:
 
 def _key(certificate: x509.Certificate, where: str) -> PublicKey:
     try:
-        key = certificate.public_key()
+        with _warnings_refuse():
+            key = certificate.public_key()
     except _UNREADABLE as error:
         raise AttestationError("algorithm-not-allowed", f"a certificate's key: {error}", where=where) from error
     return allowed(key, where=where)
+
+
+@contextmanager
+def _warnings_refuse() -> Iterator[None]:
+    """What cryptography reads with a warning, such as a serial number below 1, RFC 5280 does not allow.
+
+    NOTE: the filters of warnings belong to the whole process; certificates are read in one thread at a time.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
 
 
 def _names(certificate: x509.Certificate, where: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Final
 
 INTEGER: Final = 0x02
 OCTET_STRING: Final = 0x04
+NULL: Final = 0x05
 OBJECT_IDENTIFIER: Final = 0x06
 UTF8_STRING: Final = 0x0C
 GENERALIZED_TIME: Final = 0x18

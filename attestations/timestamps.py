@@ -26,7 +26,7 @@ from attestations.certificates import (
     load_certificate,
     path_from,
 )
-from attestations.der import INTEGER, OCTET_STRING, SEQUENCE, SET, Element, MalformedDer, context, one
+from attestations.der import INTEGER, NULL, OCTET_STRING, SEQUENCE, SET, Element, MalformedDer, context, one
 from attestations.errors import AttestationError
 from attestations.keys import allowed
 from attestations.trusted_root import Authority
@@ -59,6 +59,9 @@ _SIGNATURES: Final[dict[str, tuple[type, str | None]]] = {
     "1.2.840.113549.1.1.1": (rsa.RSAPublicKey, None),
     "1.3.101.112": (ed25519.Ed25519PublicKey, None),
 }
+_SIGNED_DATA_VERSION: Final = 3  # RFC 5652 section 5.1, for content that is not plain data
+_BY_NAME: Final = 1  # RFC 5652 section 5.3
+_BY_KEY: Final = 3
 _DEFAULT_DIGEST: Final = "sha256"  # of an ESSCertIDv2 that names none (RFC 5816)
 
 
@@ -148,7 +151,8 @@ def _certificate_of(token: Token, authority: Authority) -> x509.Certificate | No
 def _proven(
     token: Token, certificate: x509.Certificate, authority: Authority, message: bytes, where: str
 ) -> ProvenTime:
-    path = path_from(certificate, authority.certificates)
+    first, *above = authority.certificates
+    path = tuple(above) if certificate is first else path_from(certificate, authority.certificates)
     check_leaf(certificate, Usage.TIME_STAMPING, where=where)
     check_issuers(path, Usage.TIME_STAMPING, where=where)
     content = certificate.public_bytes(serialization.Encoding.DER)
@@ -202,30 +206,34 @@ def _token(response: bytes) -> Token:
 
 def _signed_data(value: Element) -> Token:
     parts = value.children("the signed data")
-    parts.take("the version").integer("the version")
-    parts.take("the digests").expect(SET, "the digests")
+    if parts.take("the version").integer("the version") != _SIGNED_DATA_VERSION:
+        raise MalformedDer("the signed data is of another version than a time stamp has")
+    digests = [_digest(item) for item in parts.take("the digests").children("the digests", SET)]
     inner = parts.take("the content").children("the content")
     if inner.take("the content's type").identifier("the content's type") != _TIME_STAMP:
         raise MalformedDer("what was signed is no time stamp")
     info = inner.take("the content").expect(context(0), "the content").inner("the content").octets("the content")
     inner.end()
     brought = parts.optional(context(0))
-    parts.optional(context(1))
     signers = list(parts.take("the signers").children("the signers", SET))
     parts.end()
     if len(signers) != 1:
         raise MalformedDer(f"{len(signers)} signers, there must be exactly one")
     certificates = () if brought is None else tuple(item.whole for item in brought.children("certificates", context(0)))
-    return _signer(signers[0], info, certificates)
+    return _signer(signers[0], info, digests, certificates)
 
 
-def _signer(value: Element, info: bytes, certificates: tuple[bytes, ...]) -> Token:
+def _signer(value: Element, info: bytes, digests: Sequence[str], certificates: tuple[bytes, ...]) -> Token:
     parts = value.children("the signer")
-    parts.take("the version").integer("the version")
+    version = parts.take("the version").integer("the version")
     signer = _named(parts.take("the signer's name"))
+    if version != (_BY_KEY if isinstance(signer, bytes) else _BY_NAME):
+        raise MalformedDer("the signer is of another version than its name asks for")
     digest = _digest(parts.take("the digest"))
+    if digest not in digests:
+        raise MalformedDer("the signer's digest is not in the list of digests")
     attributes = parts.take("the attributes").expect(context(0), "the attributes")
-    algorithm = parts.take("the algorithm").children("the algorithm").take("the algorithm").identifier("the algorithm")
+    algorithm = _algorithm(parts.take("the algorithm"))
     signature = parts.take("the signature").octets("the signature")
     parts.optional(context(1))
     parts.end()
@@ -307,11 +315,22 @@ def _info(content: bytes) -> tuple[datetime, tuple[str, bytes]]:
 
 
 def _digest(value: Element) -> str:
-    identifier = value.children("the digest").take("the digest").identifier("the digest")
+    identifier = _algorithm(value)
     digest = _DIGESTS.get(identifier)
     if digest is None:
         raise MalformedDer(f"the digest {identifier} is not SHA-256, SHA-384 or SHA-512")
     return digest
+
+
+def _algorithm(value: Element) -> str:
+    """The identifier of an algorithm that has no parameters, or NULL for them."""
+    parts = value.children("the algorithm")
+    identifier = parts.take("the algorithm").identifier("the algorithm")
+    parameters = parts.optional(NULL)
+    parts.end()
+    if parameters is not None and parameters.content:
+        raise MalformedDer("the algorithm has parameters")
+    return identifier
 
 
 def _untrusted(message: str, where: str) -> AttestationError:
