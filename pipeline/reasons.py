@@ -510,6 +510,7 @@ _UNAVAILABLE: Final[_Rows] = {
         "The answer is not one that the protocol knows.",
         "Run it again; see whether a proxy or another program answers at this address.",
     ),
+    "upload-busy": ("Somebody else is writing to this upload.", "Run it again when that is over."),
     "deadline-exceeded": ("It took too long.", "Run it again; what was moved already is not moved twice."),
     "docker-unavailable": (
         "The Docker engine does not answer as it should.",
@@ -612,6 +613,22 @@ _USAGE: Final[_Rows] = {
         "Correct or unset SSL_CERT_FILE, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.",
     ),
     "address-unavailable": ("The address can't be listened on.", "Choose another port; 0 takes a free one."),
+    "logins-malformed": (
+        "The file with the logins of the embedded registry can't be read.",
+        """Write it anew, one line for each name: printf 'NAME:%s\\n' "$(openssl passwd -6)" >> FILE""",
+    ),
+    "logins-unsupported": (
+        "A password in the file is hashed in a way that is not taken.",
+        """Hash it with SHA-512 crypt: printf 'NAME:%s\\n' "$(openssl passwd -6)" >> FILE""",
+    ),
+    "password-exposed": (
+        "Passwords would cross the network in plain text.",
+        "Give the registry a certificate: --tls-cert FILE --tls-key FILE.",
+    ),
+    "server-certificate-invalid": (
+        "The certificate or its private key can't be used.",
+        "Both are PEM files; the chain begins with the server's own certificate, and the key is not encrypted.",
+    ),
     "place-read-only": ("Nothing can be put at this place.", "Name a registry or an OCI layout folder."),
     "tag-ambiguous": ("A layout gives one name to several images.", "Name the image by its digest."),
 }

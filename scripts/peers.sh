@@ -94,12 +94,14 @@ if command -v go >/dev/null; then
     once ggcr-registry "v0.22.1-$(sources "$registry")" go_build "$registry"
     once distribution-registry v3.1.2 go_install_as distribution-registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
     once cosign v3.1.3 go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+    conformance=v0.0.0-20260831232431-97274622c111
+    once oci-conformance "$conformance" go_install_as oci-conformance "github.com/opencontainers/distribution-spec/conformance@$conformance"
     # later releases of rekor-tiles and timestamp-authority want a later Go
     once fulcio v1.8.8 go_install github.com/sigstore/fulcio@v1.8.8
     once rekor-server v2.3.0 go_install_as rekor-server github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0
     once timestamp-server "v2.1.3-$(sources "$authority")" go_build "$authority"
 else
-    without Go 'crane oras regctl ggcr-registry distribution-registry cosign fulcio rekor-server timestamp-server'
+    without Go 'crane oras regctl ggcr-registry distribution-registry cosign oci-conformance fulcio rekor-server timestamp-server'
 fi
 
 if [ -n "$failed" ]; then

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import shutil
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +39,12 @@ from registries.manifest import OCI_INDEX, Manifest
 from registries.reference import check_tag
 from registries.stored import StoredImages, local_storage, read_links, read_manifest
 from registries.strict_json import dumps
+from registries.uploads import Growing, Uploads, sync_folder
 
-_SESSION_DIGITS: Final = 32
+# A file that was replaced twice within one tick of the clock may look unchanged: same number, same time, same size. So
+# a time stamp is believed only when it was this old (in nanoseconds) when the file was read: the coarsest file systems
+# count in steps of two seconds.
+_TICK: Final = 2_500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,21 @@ class _File:
                 yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What index.json said when it was read at a time (nanoseconds of the epoch), and which bytes that were."""
+
+    version: tuple[int, ...]
+    time: int
+    content: Digest
+    catalogue: Catalogue
+
+    @property
+    def settled(self) -> bool:
+        """Whether any later change must show in the file's version."""
+        return self.time - self.version[1] > _TICK
+
+
 class Layout:
     """The folder, with all that a registry server does to one repository. Safe for several threads and processes.
 
@@ -64,8 +82,9 @@ class Layout:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.lock = _Lock(root)
+        self.uploads = Uploads(root / "uploads")
         self._links: dict[Digest, Links] = {}
-        self._seen: tuple[tuple[int, ...], Catalogue] | None = None
+        self._seen: _Seen | None = None
 
     def exists(self) -> bool:
         """Whether the folder is a layout by now."""
@@ -94,16 +113,23 @@ class Layout:
     # reading
 
     def catalogue(self) -> Catalogue:
-        """What index.json says now; it is read again whenever the file was replaced."""
+        """What index.json says now; it is read again whenever the file may have been replaced."""
         path = self.root / "index.json"
         if not path.is_file():
             raise NotFound("image-not-found", "this layout has no index.json", where=str(self.root))
+        seen, now = self._seen, time.time_ns()
         with local_storage(str(path)):
             version = _version(path)
-        if self._seen is not None and self._seen[0] == version:
-            return self._seen[1]
-        catalogue = Catalogue.read(_read(path, INDEX_JSON_BYTES), self._linked, where=str(path))
-        self._seen = version, catalogue
+        unchanged = seen is not None and seen.version == version
+        if seen is not None and unchanged and seen.settled:
+            return seen.catalogue
+        content = _read(path, INDEX_JSON_BYTES)
+        digest = Digest.of(content)
+        if seen is not None and unchanged and seen.content == digest:
+            catalogue = seen.catalogue
+        else:
+            catalogue = Catalogue.read(content, self._linked, where=str(path))
+        self._seen = _Seen(version, now, digest, catalogue)
         return catalogue
 
     def content(self, digest: Digest) -> _File | None:
@@ -133,29 +159,26 @@ class Layout:
         return digest in self.catalogue().reached and self.content(digest) is not None
 
     def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
-        """The manifests whose own `subject` is this digest."""
-        return self.catalogue().subjects.get(digest, ())
+        """The manifests whose own `subject` is this digest, and which are still there."""
+        listed = self.catalogue().subjects.get(digest, ())
+        return tuple(entry for entry in listed if self.content(entry.digest) is not None)
 
     # writing
 
     def put_blob(self, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
         """Store the bytes that a descriptor promises; other bytes leave nothing behind."""
-        path = self.upload(self.begin())
-        try:
-            with local_storage(str(path)), path.open("wb") as file:
-                for chunk in checked(chunks, descriptor.digest, descriptor.size, where=str(self.root)):
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            self._publish(path, self.blob_path(descriptor.digest))
-        finally:
-            path.unlink(missing_ok=True)
+        with self.uploads.fresh() as growing:
+            for chunk in checked(chunks, descriptor.digest, descriptor.size, where=str(self.root)):
+                growing.write(chunk)
+            growing.publish(self.blob_path(descriptor.digest))
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         """Store a manifest and point a tag at it, wherever that points now."""
         if not self._has(manifest):
             self.put_blob(manifest.descriptor, (manifest.content,))
         with self.lock:
+            if self.content(manifest.digest) is None:  # somebody has deleted it just now
+                self.put_blob(manifest.descriptor, (manifest.content,))
             catalogue = self.catalogue()
             if tag is not None:
                 if [found.digest for found in catalogue.tags.get(tag, ())] != [manifest.digest]:
@@ -172,7 +195,10 @@ class Layout:
             self._rewrite(untagged(catalogue.entries, tag))
 
     def delete_manifest(self, digest: Digest) -> None:
-        """Take a manifest away with its tags. The manifests below it stay."""
+        """Take a manifest away with its tags. The manifests below it stay.
+
+        First it is listed no more, then its file goes: who is killed between leaves bytes that mean nothing.
+        """
         with self.lock:
             if not self.is_manifest(digest):
                 raise NotFound("image-not-found", "there is no such manifest", where=f"{self.root}@{digest}")
@@ -180,8 +206,8 @@ class Layout:
             links = catalogue.reached[digest]
             rest = [entry for entry in catalogue.entries if digest_of(entry) != digest]
             orphans = [plain(child) for child in (links.children if links else ()) if self.content(child.digest)]
+            self._rewrite([*rest, *orphans], without=digest)
             self._remove(digest)
-            self._rewrite([*rest, *orphans])
 
     def delete_blob(self, digest: Digest) -> None:
         """Take a blob away."""
@@ -189,50 +215,42 @@ class Layout:
             raise NotFound("blob-not-found", "there is no such blob", where=f"{self.root}@{digest}")
         self._remove(digest)
 
-    # uploads in parts
+    # what came in parts, and from elsewhere
 
-    def begin(self) -> str:
-        """Start an upload; its name is 32 hexadecimal digits."""
-        session = secrets.token_hex(_SESSION_DIGITS // 2)
-        path = self.upload(session)
-        with local_storage(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(exist_ok=False)
-        return session
-
-    def upload(self, session: str) -> Path:
-        """The file in which an upload grows."""
-        if len(session) != _SESSION_DIGITS or not set(session) <= set("0123456789abcdef"):
-            raise NotFound("upload-not-found", "there is no such upload", where=str(self.root))
-        return self.root / "uploads" / session
-
-    def finish(self, session: str, digest: Digest) -> None:
+    def finish(self, growing: Growing, digest: Digest) -> None:
         """Make an upload a blob. Bytes that are not what `digest` names are thrown away: `digest-mismatch`."""
-        path = self.upload(session)
-        hasher = digest.hasher()
-        with local_storage(str(path)), path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                hasher.update(chunk)
-            os.fsync(file.fileno())
-        found = Digest(digest.algorithm, hasher.hexdigest())
+        found = growing.digest(digest.algorithm)
         if found != digest:
-            path.unlink()
+            growing.discard()
             raise ContentError("digest-mismatch", f"expected {digest}, the bytes hash to {found}", where=str(self.root))
-        self._publish(path, self.blob_path(digest))
+        growing.publish(self.blob_path(digest))
 
-    def adopt(self, path: Path, digest: Digest) -> None:
-        """Take a blob over from another layout: a second name for the same file, where the file system can do that."""
+    def adopt(self, origin: Layout, digest: Digest) -> None:
+        """Take a blob over from another layout, its bytes checked: a second name for the file, else a copy."""
+        content = origin.content(digest)
+        if content is None:
+            raise NotFound("blob-not-found", "there is no such blob", where=f"{origin.root}@{digest}")
         if self.content(digest) is not None:
             return
-        session = self.begin()
-        copy = self.upload(session)
-        with local_storage(str(copy)):
-            copy.unlink()
-            try:
-                copy.hardlink_to(path)
-            except OSError:
-                shutil.copyfile(path, copy)
-        self.finish(session, digest)
+        descriptor = Descriptor(media_type="application/octet-stream", digest=digest, size=content.size)
+        for _ in checked(content.chunks(), digest, content.size, where=str(origin.root)):
+            pass
+        if not self._named(content.path, self.blob_path(digest)):
+            self.put_blob(descriptor, content.chunks())
+
+    def _named(self, path: Path, final: Path) -> bool:
+        """Give a file one more name, where the file system can do that; what is only a link to a file gets none."""
+        if path.is_symlink():
+            return False
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            final.hardlink_to(path)
+            sync_folder(final.parent)
+        except FileExistsError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def _linked(self, digest: Digest) -> Links | None:
         """What a manifest leads to, remembered: the bytes under a digest do not change."""
@@ -249,38 +267,26 @@ class Layout:
             and manifest.content == b"".join(content.chunks())
         )
 
-    def _rewrite(self, entries: Sequence[Entry]) -> None:
-        """Replace the entries of index.json; the rest of the document stays. Called with the lock held."""
+    def _rewrite(self, entries: Sequence[Entry], *, without: Digest | None = None) -> None:
+        """Replace the entries of index.json; the rest of the document stays. Called with the lock held.
+
+        `without` is a manifest that is about to go: nothing is reached through it any more.
+        """
         path = self.root / "index.json"
+        links = lambda digest: None if digest == without else self._linked(digest)  # noqa: E731
         document = {**self.catalogue().document, "manifests": entries}
-        document["manifests"] = pruned(Catalogue.of(document, self._linked, where=str(path)))
+        document["manifests"] = pruned(Catalogue.of(document, links, where=str(path)))
         content = dumps(document)
         if len(content) > INDEX_JSON_BYTES:
             raise ContentError("size-limit", f"would be larger than {INDEX_JSON_BYTES} bytes", where=str(path))
         self._replace("index.json", content)
-        self._seen = _version(path), Catalogue.of(document, self._linked, where=str(path))
+        catalogue = Catalogue.of(document, links, where=str(path))
+        self._seen = _Seen(_version(path), time.time_ns(), Digest.of(content), catalogue)
 
     def _replace(self, name: str, content: bytes) -> None:
-        fresh = self.root / f".{name}.{secrets.token_hex(8)}"
-        try:
-            with local_storage(str(fresh)), fresh.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            self._publish(fresh, self.root / name)
-        finally:
-            fresh.unlink(missing_ok=True)
-
-    def _publish(self, fresh: Path, final: Path) -> None:
-        """Give a finished file its name, also across a power failure."""
-        with local_storage(str(final)):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            fresh.replace(final)
-            folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        with self.uploads.fresh() as growing:
+            growing.write(content)
+            growing.publish(self.root / name)
 
     def _remove(self, digest: Digest) -> None:
         path = self.blob_path(digest)

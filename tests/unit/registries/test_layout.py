@@ -460,19 +460,21 @@ def test_a_deleted_blob_is_gone(place: Location, registry: LayoutRegistry) -> No
 
 def test_an_upload_in_parts_becomes_a_blob(root: Path, registry: LayoutRegistry) -> None:
     layout = registry.layout
-    session = layout.begin()
+    session = layout.uploads.begin()
     for part in (b"in ", b"parts"):
-        with layout.upload(session).open("ab") as file:
-            file.write(part)
-    layout.finish(session, Digest.of(b"in parts"))
+        with layout.uploads.open(session) as growing:
+            growing.write(part)
+    with layout.uploads.open(session) as growing:
+        layout.finish(growing, Digest.of(b"in parts"))
     assert registry.holds("", blob(b"in parts"))
     assert files(root) == {"oci-layout", "index.json", f"blobs/sha256/{Digest.of(b'in parts').hex}"}
 
 
 def test_an_upload_that_is_not_what_its_digest_names_is_thrown_away(root: Path, registry: LayoutRegistry) -> None:
-    session = registry.layout.begin()
-    registry.layout.upload(session).write_bytes(b"other")
-    assert code(lambda: registry.layout.finish(session, Digest.of(b"right"))) == "digest-mismatch"
+    uploads = registry.layout.uploads
+    with uploads.open(uploads.begin()) as growing:
+        growing.write(b"other")
+        assert code(lambda: registry.layout.finish(growing, Digest.of(b"right"))) == "digest-mismatch"
     assert files(root) == {"oci-layout", "index.json"}
 
 
@@ -485,7 +487,7 @@ def test_a_blob_that_is_refused_leaves_no_file_behind(root: Path, place: Locatio
     "session", ["", "..", "../index.json", "a" * 31, "a" * 33, "A" * 32, "g" * 32, "a" * 31 + "\n"]
 )
 def test_t046_an_upload_has_no_name_that_could_lead_elsewhere(registry: LayoutRegistry, session: str) -> None:
-    assert code(lambda: registry.layout.upload(session)) == "upload-not-found"
+    assert code(lambda: registry.layout.uploads.path(session)) == "upload-not-found"
 
 
 def test_a_blob_is_taken_over_from_another_layout(registry: LayoutRegistry, tmp_path: Path) -> None:
@@ -493,15 +495,17 @@ def test_a_blob_is_taken_over_from_another_layout(registry: LayoutRegistry, tmp_
     push_blob(Location(other, ""), blob(b"shared"), b"shared")
     digest = blob(b"shared").digest
     for _ in range(2):
-        registry.layout.adopt(other.blob_path(digest), digest)
+        registry.layout.adopt(other.layout, digest)
     other.layout.delete_blob(digest)
     assert b"".join(registry.blob("", blob(b"shared"))) == b"shared"
 
 
 def test_a_blob_that_is_damaged_is_not_taken_over(registry: LayoutRegistry, tmp_path: Path) -> None:
-    (tmp_path / "damaged").write_bytes(b"damaged")
+    other = LayoutRegistry.create(tmp_path / "other")
+    push_blob(Location(other, ""), blob(b"whole"), b"whole")
     digest = Digest.of(b"whole")
-    assert code(lambda: registry.layout.adopt(tmp_path / "damaged", digest)) == "digest-mismatch"
+    other.blob_path(digest).write_bytes(b"rotten")
+    assert code(lambda: registry.layout.adopt(other.layout, digest)) == "digest-mismatch"
     assert not registry.blob_path(digest).exists()
 
 
@@ -522,6 +526,7 @@ def test_t135_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_t135_a_blob_that_can_not_be_stored_is_no_blob(root: Path, place: Location) -> None:
+    (root / "uploads").rmdir()
     (root / "uploads").write_bytes(b"in the way")
     assert code(lambda: push_blob(place, blob(b"x"), b"x")) == "local-storage-failed"
     assert not place.registry.holds("", blob(b"x"))

@@ -944,7 +944,7 @@ def test_a_signal_stops_the_server_in_the_foreground(tmp_path: Path, number: sig
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
-        assert requests.get(f"http://{address}/v2/", timeout=20).status_code == 200
+        assert requests.get(f"{address}/v2/", timeout=20).status_code == 200
         process.send_signal(number)
         _, complaints = process.communicate(timeout=20)
     assert (process.returncode, complaints) == (0, "")
