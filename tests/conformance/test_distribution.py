@@ -1,8 +1,7 @@
 """The endpoints of OCI distribution-spec 1.1 as a table: what is asked, in order, and what has to be answered.
 
-The specification's own program is run by `tests/integration/test_oci_conformance.py`; here is what it asks for, and what
-it does not, such as the code of an error, without anything that has to be installed. `end-N` are the numbers of the
-specification's "Endpoints".
+The specification's own program is run by `tests/integration/test_oci_conformance.py`. Here is what that asks for, and
+what it does not, such as the code of an error, without anything to install. `end-N` are the specification's "Endpoints".
 """
 
 from __future__ import annotations
