@@ -1,7 +1,7 @@
 """The endpoints of OCI distribution-spec 1.1 as a table: what is asked, in order, and what has to be answered.
 
 The specification's own program is run by `tests/integration/test_oci_conformance.py`. Here is what that asks for, and
-what it does not, such as the code of an error, without anything to install. `end-N` are the specification's "Endpoints".
+what it does not, such as the code of an error, without anything to install. `end-N` is the specification's number.
 """
 
 from __future__ import annotations

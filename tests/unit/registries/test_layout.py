@@ -395,6 +395,39 @@ def test_what_another_process_writes_is_seen(root: Path, registry: LayoutRegistr
     assert [entry.digest for entry in registry.referrers("", made.digest)] == [note.digest]
 
 
+def test_what_another_process_writes_within_one_tick_of_the_clock_is_seen(root: Path, place: Location) -> None:
+    """Two quick replacements may leave the same number, size and time: then only the bytes tell."""
+    image(("linux/amd64",)).push(place, "v1")
+    assert place.registry.tags("") == ("v1",)
+    path = root / "index.json"
+    before = path.stat()
+    with path.open("r+b") as file:  # the same file, as when its number is used again
+        content = file.read().replace(b'"v1"', b'"v2"')
+        file.seek(0)
+        file.write(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert place.registry.tags("") == ("v2",)
+
+
+def test_a_referrer_that_another_process_deleted_is_not_listed_though_an_index_leads_to_it(
+    root: Path, place: Location, registry: LayoutRegistry
+) -> None:
+    made = image().push(place, "v1")
+    note = referrer(made.manifest).push(place)
+    index(note).push(place, "list")
+    assert [entry.digest for entry in registry.layout.referrers(made.digest)] == [note.digest]
+    LayoutRegistry(root).delete_manifest(note.digest)
+    assert registry.layout.referrers(made.digest) == ()
+
+
+def test_a_deleted_index_within_an_index_leaves_its_children(place: Location, registry: LayoutRegistry) -> None:
+    inner = image()
+    index(inner).push(place, "v1")
+    registry.delete_manifest(inner.digest)
+    for child in inner.manifests[:-1]:
+        assert registry.manifest("", child.digest) == child
+
+
 # deleting
 
 
