@@ -20,7 +20,7 @@ from attestations.statement import Statement
 from attestations.verify import Rejected
 from registries.descriptor import Descriptor
 from registries.digest import Digest
-from registries.errors import ContentError, NotFound, Unavailable
+from registries.errors import ContentError, NotFound, Reason, Unavailable
 from registries.limits import BUNDLE_BYTES, REFERRERS, REPORT_BYTES
 from registries.manifest import EMPTY, EMPTY_CONTENT, Manifest, artifact
 from registries.registry import Location
@@ -37,10 +37,22 @@ _LONGEST_PAUSE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What hangs on an image, by record digest: bundles that were read, but not yet believed, and what could not be."""
+    """What hangs on an image, by record digest: bundles that were read, but not yet believed, and what could not be.
+
+    `misdescribed` are entries of a list, by the digest of their manifest, that say of it what is not true.
+    """
 
     bundles: tuple[Bundle, ...]
     unreadable: tuple[Rejected, ...]
+    misdescribed: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What one place's list says about one referrer."""
+
+    location: Location
+    entry: Descriptor
 
 
 def fetch(locations: Sequence[Location], digest: Digest) -> Fetched:
@@ -50,16 +62,19 @@ def fetch(locations: Sequence[Location], digest: Digest) -> Fetched:
     raises: what could not be asked is unknown, not absent. More than 1,000 entries in a list: `too-many-referrers`.
     """
     with ThreadPoolExecutor(max_workers=_REQUESTS_AT_ONCE) as pool:
-        places: dict[Digest, list[Location]] = {}
+        listings: dict[Digest, list[_Listing]] = {}
         for location, listed in zip(locations, pool.map(lambda place: _listed(place, digest), locations), strict=True):
-            for referrer in listed:
-                places.setdefault(referrer, []).append(location)
-        found = tuple(pool.map(lambda item: _read(item[1], digest, item[0]), places.items()))
+            for entry in listed:
+                listings.setdefault(entry.digest, []).append(_Listing(location, entry))
+        answers = tuple(pool.map(lambda item: _read(item[1], digest, item[0]), listings.items()))
+    found = [item for item, _ in answers]
+    lies = {lie.record: lie for _, lie in answers if lie is not None}
     bundles = {item.record: item for item in found if isinstance(item, Bundle)}
     unreadable = {item.record: item for item in found if isinstance(item, Rejected) and item.record not in bundles}
     return Fetched(
         bundles=tuple(bundles[record] for record in sorted(bundles)),
         unreadable=tuple(unreadable[record] for record in sorted(unreadable)),
+        misdescribed=tuple(lies[referrer] for referrer in sorted(lies)),
     )
 
 
@@ -120,7 +135,7 @@ def fetch_report(locations: Sequence[Location], digest: Digest, size: int) -> by
     raise NotFound("blob-not-found", f"the report is not at {places}", where=str(digest))
 
 
-def _listed(location: Location, digest: Digest) -> tuple[Digest, ...]:
+def _listed(location: Location, digest: Digest) -> tuple[Descriptor, ...]:
     listed = location.registry.referrers(location.repository, digest)
     if len(listed) > REFERRERS:
         raise ContentError(
@@ -128,31 +143,52 @@ def _listed(location: Location, digest: Digest) -> tuple[Digest, ...]:
             f"{len(listed)} entries hang on it, more than the limit of {REFERRERS}",
             where=location.at(digest),
         )
-    return tuple(dict.fromkeys(entry.digest for entry in listed))
+    return listed
 
 
-def _read(locations: Sequence[Location], subject: Digest, referrer: Digest) -> Bundle | Rejected | None:
-    """The bundle in this referrer from the first place where it can be read; None if it is something else."""
+def _read(
+    listings: Sequence[_Listing], subject: Digest, referrer: Digest
+) -> tuple[Bundle | Rejected | None, Rejected | None]:
+    """The bundle in this referrer from the first place where it can be read; None if it is something else.
+
+    Beside it: what a list says about the referrer and the referrer itself denies.
+    """
     rejected: Rejected | None = None
-    for location in locations:
-        found = _read_at(location, subject, referrer)
-        if not isinstance(found, Rejected):
-            return found
-        rejected = rejected or found
-    return rejected
+    lie: Rejected | None = None
+    for listing in listings:
+        location, record = listing.location, referrer
+        try:
+            manifest = location.registry.manifest(location.repository, referrer)
+            lie = lie or _lie(listings, manifest)
+            layer = _only_bundle(manifest)
+            if layer is None:
+                return None, lie
+            record = layer.digest
+            return _bundle(location, subject, manifest, layer), lie
+        except (AttestationError, ContentError, NotFound) as error:
+            rejected = rejected or Rejected(record=record, reason=error.reasons[0])
+    return rejected, lie
 
 
-def _read_at(location: Location, subject: Digest, referrer: Digest) -> Bundle | Rejected | None:
-    record = referrer
-    try:
-        manifest = location.registry.manifest(location.repository, referrer)
-        layer = _only_bundle(manifest)
-        if layer is None:
-            return None
-        record = layer.digest
-        return _bundle(location, subject, manifest, layer)
-    except (AttestationError, ContentError, NotFound) as error:
-        return Rejected(record=record, reason=error.reasons[0])
+def _lie(listings: Sequence[_Listing], manifest: Manifest) -> Rejected | None:
+    """The first untruth about a manifest. Nothing is decided from it, and a list that leaves something out tells none.
+
+    Source: OCI distribution-spec 1.1, "Listing Referrers", which says what each field of an entry must be.
+    """
+    true = manifest.listed
+    for location, entry in ((listing.location, listing.entry) for listing in listings):
+        said = (
+            ("media type", entry.media_type, true.media_type),
+            ("size", entry.size, true.size),
+            ("artifact type", entry.artifact_type or true.artifact_type, true.artifact_type),
+            *((f"annotation {name}", value, true.annotations.get(name)) for name, value in entry.annotations.items()),
+        )
+        wrong = [f"{what} {claimed!r:.120} for {fact!r:.120}" for what, claimed, fact in said if claimed != fact]
+        if wrong:
+            message = f"is listed with {', '.join(wrong[:4])}"
+            reason = Reason("referrer-descriptor-mismatch", message, location.at(manifest.digest))
+            return Rejected(record=manifest.digest, reason=reason)
+    return None
 
 
 def _only_bundle(manifest: Manifest) -> Descriptor | None:

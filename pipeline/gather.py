@@ -40,7 +40,12 @@ def gather(
     records = Records(
         subject=subject,
         verified=tuple(item for item, reason in revoked if reason is None),
-        rejected=(*fetched.unreadable, *rejected, *(_withdrawn(item, reason) for item, reason in revoked if reason)),
+        rejected=(
+            *fetched.unreadable,
+            *fetched.misdescribed,
+            *rejected,
+            *(_withdrawn(item, reason) for item, reason in revoked if reason),
+        ),
     )
     return Gathered(records=records, bundles={bundle.record: bundle for bundle in fetched.bundles})
 

@@ -159,7 +159,10 @@ def publish(intended: Plan, *, tools: Tools) -> Promotion:
     """Do what the plan says: blobs, manifests, referrers, records, and the tags when all of that is there."""
     if isinstance(intended.leave, Admitted):
         return Promotion(plan=intended, record=intended.leave.record, moved=_total(()))
-    moved = [copy_image(transfer, progress=tools.progress, jobs=tools.jobs) for transfer in intended.transfers]
+    moved = [
+        copy_image(transfer, progress=tools.progress, jobs=tools.jobs, sleep=tools.sleep)
+        for transfer in intended.transfers
+    ]
     admission, summary = _records(intended, intended.leave, _total(moved), tools)
     for transfer in intended.transfers:
         tools.say(f"attaching the admission record at {transfer.destination}")

@@ -128,10 +128,6 @@ _BYTES: Final[_Rows] = {
         "The destination serves other manifest bytes than were pushed.",
         "The registry or a proxy rewrites manifests. Switch that off; the same image can't be kept there otherwise.",
     ),
-    "destination-incomplete": (
-        "The destination does not serve everything that was pushed.",
-        "Run the promotion again. If it stays like this, the registry's storage is damaged or was cleaned meanwhile.",
-    ),
     "digest-changed": (
         "The tag points at another image than the one that was admitted.",
         "Find out who moved the tag. Promote by digest, or admit the new image from the beginning.",
@@ -519,6 +515,10 @@ _UNAVAILABLE: Final[_Rows] = {
     "attestation-not-visible": (
         "A record was written, but the registry does not list it.",
         "Run it again. No tag was moved; others may be writing at the same time.",
+    ),
+    "destination-incomplete": (
+        "The destination does not serve everything that was pushed.",
+        "Run it again: what it lacks is uploaded again. If it stays so, its storage is damaged or is being cleaned.",
     ),
     "referrers-incomplete": (
         "Not all records arrived at the destination.",

@@ -221,6 +221,16 @@ def test_what_the_list_says_about_an_entry_is_not_believed(listed_as: str | None
     shelf.manifests[manifest.digest] = manifest
     shelf.also_lists = (lying,)
     assert records(shelf) == {ADMISSION_BUNDLE.record}
+    (told,) = fetch((place(shelf),), IMAGE.digest).misdescribed
+    assert (told.record, told.reason.code) == (manifest.digest, "referrer-descriptor-mismatch")
+    assert "size 1 for" in told.reason.message
+
+
+def test_a_list_that_leaves_things_out_tells_no_lie() -> None:
+    shelf = Shelf()
+    manifest = hang(shelf, ADMISSION_BUNDLE.content)
+    shelf.also_lists = (replace(manifest.listed, artifact_type=None, annotations={}),)
+    assert fetch((place(shelf),), IMAGE.digest).misdescribed == ()
 
 
 def test_a_referrer_that_hangs_on_another_image_is_rejected() -> None:

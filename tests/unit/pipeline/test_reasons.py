@@ -130,6 +130,8 @@ def test_a_row_is_a_code_with_a_title_and_a_sentence_or_two_that_help(code: str)
         ("image-not-found", 6),
         ("registry-unavailable", 7),
         ("tag-conflict", 7),
+        ("destination-altered", 5),
+        ("destination-incomplete", 7),
         ("audit-incomplete", 7),
         ("vulnerability-found", 3),
         ("gate-error", 3),
