@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from registries.announced import announcement_tag, announcements, unlisted
 from registries.checked import checked, read_limited
 from registries.descriptor import Descriptor, malformed
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Refusal, TagMoved, Unauthorized, Unavailable
 from registries.limits import MANIFEST_BYTES, MIB, REFERRER_PAGES, REFERRERS, TAG_PAGES
-from registries.manifest import ACCEPTED_TYPES, OCI_INDEX, Manifest
+from registries.manifest import ACCEPTED_TYPES, OCI_INDEX, Manifest, index_bytes
 from registries.reference import check_repository, check_tag, is_tag
 from registries.strict_json import dumps, loads_object
 
@@ -39,10 +39,10 @@ _NOT_FOUND, _PRECONDITION_FAILED, _TOO_LARGE, _NO_SUCH_RANGE = 404, 412, 413, 41
 _WITHOUT_API: Final = frozenset({400, _NOT_FOUND, 405, 406, 501})
 _MISSING_CONTENT: Final = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 
-_LISTING_TRIES: Final = 24
-_LISTING_PAUSE: Final = 1.0  # seconds, the longest
-_SETTLING_ROUNDS: Final = 4
-_SETTLING = (0.1, 2.0)  # seconds, the shortest and the longest
+_LISTING_LOOKS: Final = 60
+_LISTING_WAITS: Final = 3
+_LISTING_PAUSE: Final = 0.3  # seconds, the longest
+_SETTLING: Final = 1.0  # seconds
 
 _NEXT: Final = re.compile(r'<([^<>]+)>[^<>]*;\s*rel\s*=\s*"?next"?\s*(?:[;,]|$)')
 _STRONG_ETAG: Final = re.compile(r'"[\x21\x23-\x7e]*"')
@@ -196,7 +196,7 @@ class HttpRegistry:
             return
         if answer.headers.get("OCI-Subject") == str(subject.digest) and self._lists(repository, subject.digest):
             return
-        self._list_in_tag(repository, subject.digest, manifest)
+        self._list_in_tag(repository, subject.digest, (manifest,))
 
     def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         """Source: "Listing Referrers". API and tag united, since a registry may gain the API at any time."""
@@ -229,19 +229,23 @@ class HttpRegistry:
 
     def tags(self, repository: str) -> tuple[str, ...]:
         """Source: "Listing Tags"."""
-        found: set[str] = set()
-        pages = self._pages(repository, "tags/list", most=TAG_PAGES, code="limit-exceeded", limit=_TAG_LIST_BYTES)
+        with suppress(NotFound):
+            return tuple(sorted({tag for page in self._tag_pages(repository, "tags/list") for tag in page}))
+        return ()
+
+    def _tag_pages(self, repository: str, target: str) -> Iterator[tuple[str, ...]]:
+        """Page for page, as the registry orders them. No such repository: `repository-not-found`."""
+        where = f"{self._host}/{repository} tags"
+        pages = self._pages(repository, target, most=TAG_PAGES, code="limit-exceeded", limit=_TAG_LIST_BYTES)
         for number, page in enumerate(pages):
             if number == 0 and page.status == _NOT_FOUND:
-                break
-            where = f"{self._host}/{repository} tags"
+                raise NotFound("repository-not-found", "there is no such repository", where=where)
             if page.status != _OK:
                 raise self._transport.unexpected(page.answer, where)
             listed = loads_object(page.content, limit=_TAG_LIST_BYTES, where=where).get("tags") or []
             if not isinstance(listed, list):
                 raise malformed("`tags` is not a list", where)
-            found.update(tag for tag in listed if isinstance(tag, str) and is_tag(tag))
-        return tuple(sorted(found))
+            yield tuple(tag for tag in listed if isinstance(tag, str) and is_tag(tag))
 
     def _request(
         self,
@@ -429,50 +433,79 @@ class HttpRegistry:
     def _from_tag(self, repository: str, digest: Digest) -> list[Any]:
         """The entries of the fallback tag. What is no list is none: anybody may have pushed that tag."""
         page = self._tagged(repository, referrers_tag(digest))
-        if not _is_list(page) or page.is_at(digest):  # GitLab reads such a tag as the digest itself
-            return []
         where = f"{self._host}/{repository}:{referrers_tag(digest)}"
-        try:
-            entries = _entries(page.content, where)
-        except ContentError:
-            return []
+        entries = [] if page.is_at(digest) else _entries_or_none(page, where)  # GitLab reads it as the digest itself
         if len(entries) > REFERRERS:
             raise _too_many(where)
         return entries
 
-    def _list_in_tag(self, repository: str, subject: Digest, manifest: Manifest) -> None:
-        """Add a referrer to the fallback tag, and stay until it has been seen there twice.
+    def _list_in_tag(self, repository: str, subject: Digest, manifests: Sequence[Manifest]) -> None:
+        """Add referrers to the fallback tag, and stay until it names them and whatever else was announced.
 
-        Others do the same at the same time, and a late writer who read early drops our entry: so after the first look
-        there is another, some of our own rounds later. Source: "Pushing Manifests with Subject", step 4.
+        Each write is announced before, and compared with all announcements afterwards by whoever made it; what is
+        announced and not listed was dropped, perhaps by this very write, and is added again. The last write of all is
+        followed by such a look too, and so leaves nothing out. Source: "Pushing Manifests with Subject", step 4.
         """
         tag = referrers_tag(subject)
         where = f"{self._host}/{repository}:{tag}"
-        wrote = seen = False
+        ours = {manifest.digest: manifest.listed.json() for manifest in manifests}
+        announcement = announcement_tag(tag, ours)
+        wrote, waited = False, 0
         with self._writing(repository, tag):
-            for step in range(_LISTING_TRIES):
-                started = time.monotonic()
+            for _ in range(_LISTING_LOOKS):
+                names = self._announcements(repository, tag) if wrote else ()
                 listing, conditions = self._listing(self._tagged(repository, tag), subject, where)
-                if _names(listing, manifest.digest):
-                    if seen or not wrote:
-                        return
-                    seen = True
-                    rounds = _SETTLING_ROUNDS * (time.monotonic() - started)
-                    self._transport.pause(0, at_least=min(max(rounds, _SETTLING[0]), _SETTLING[1]), longest=0.0)
+                dropped = unlisted(names or (), tag, listing["manifests"])
+                wanted = self._announced(repository, subject, dropped) | ours
+                missing = {digest: entry for digest, entry in wanted.items() if not _names(listing, digest)}
+                if not missing and (names is not None or waited):
+                    return
+                first = min(dropped, default=announcement)
+                if wrote and waited < _LISTING_WAITS and (names is None or first < announcement):
+                    # Who comes before us writes what is missing, ours too. Without announcements, time has to do.
+                    self._transport.pause(waited, at_least=_SETTLING if names is None else 0.0, longest=_LISTING_PAUSE)
+                    waited += 1
                     continue
-                if len(listing["manifests"]) >= REFERRERS:
+                if not wrote:
+                    self._put(repository, announcement, index_bytes(tuple(ours.values())), OCI_INDEX)
+                listing["manifests"] += missing.values()
+                if len(listing["manifests"]) > REFERRERS:
                     raise _too_many(where)
-                listing["manifests"].append(manifest.listed.json())
                 self._put(repository, tag, dumps(listing), OCI_INDEX, conditions)
-                if wrote:
-                    self._transport.pause(step, longest=_LISTING_PAUSE)
-                wrote, seen = True, False
+                wrote, waited = True, 0
         raise Unavailable(
             "attestation-not-visible",
-            f"{manifest.digest} was pushed, but other writers keep removing it from the list of referrers",
+            f"{manifests[0].digest} was pushed, but other writers keep removing it from the list of referrers",
             where=where,
             hint="run it again; if it stays so, the registry does not keep what is written to this tag",
         )
+
+    def _announcements(self, repository: str, tag: str) -> tuple[str, ...] | None:
+        """The tags that announce something for this list; None where tags can't be listed."""
+        found: list[str] = []
+        following = urlencode({"n": REFERRERS, "last": tag})
+        try:
+            for page in self._tag_pages(repository, f"tags/list?{following}"):
+                found += announcements(page, tag)
+                if any(name > tag and not name.startswith(tag) for name in page):  # they come in order
+                    break
+        except (NotFound, Unauthorized):
+            return None
+        if len(found) > REFERRERS:
+            raise _too_many(f"{self._host}/{repository}:{tag}")
+        return tuple(found)
+
+    def _announced(self, repository: str, subject: Digest, names: Iterable[str]) -> dict[Digest, dict[str, Any]]:
+        """What these announcements name, as far as it is there and hangs on the subject: anybody may announce."""
+        found: dict[Digest, dict[str, Any]] = {}
+        for name in names:
+            page = self._tagged(repository, name)
+            for entry in _entries_or_none(page, name):
+                with suppress(ContentError, NotFound):
+                    manifest = self.manifest(repository, Descriptor.read(entry, where=name).digest)
+                    if manifest.subject is not None and manifest.subject.digest == subject:
+                        found[manifest.digest] = manifest.listed.json()
+        return found
 
     def _listing(self, page: _Page, subject: Digest, where: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The list to be extended, everything in it as it was found, and the conditions for writing it back."""
@@ -525,6 +558,14 @@ def _entries(content: bytes, where: str) -> list[Any]:
     if not isinstance(entries, list):
         raise malformed("`manifests` is not a list", where)
     return entries
+
+
+def _entries_or_none(page: _Page, where: str) -> list[Any]:
+    """What is no list has no entries: anybody may have pushed that tag."""
+    if _is_list(page):
+        with suppress(ContentError):
+            return _entries(page.content, where)
+    return []
 
 
 def _names(listing: Mapping[str, Any], digest: Digest) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registries.announced import announcement_tag
 from registries.credentials import Credentials
 from registries.descriptor import Descriptor
 from registries.digest import Digest
@@ -77,6 +78,18 @@ def listed(registry: FaultRegistry, subject: Digest) -> list[Any]:
 def write_listing(registry: FaultRegistry, subject: Digest, entries: list[Any], **others: Any) -> None:
     value = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, **others}
     registry.put_manifest("app", json.dumps(value).encode(), referrers_tag(subject), OCI_INDEX)
+
+
+def announce(registry: FaultRegistry, subject: Digest, manifest: Manifest, entries: list[Any] | None = None) -> None:
+    """What another writer says before it lists this referrer."""
+    content = json.dumps(
+        {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries or [manifest.listed.json()]}
+    ).encode()
+    registry.put_manifest("app", content, announcement_tag(referrers_tag(subject), [manifest.digest]), OCI_INDEX)
+
+
+def names(registry: FaultRegistry, subject: Digest) -> set[str]:
+    return {entry["digest"] for entry in listed(registry, subject)}
 
 
 def code(act: Callable[[], object]) -> str:
@@ -762,10 +775,10 @@ class TestFallbackTag:
             client(registry.host).push_manifest("app", one)
             late = faults.call(lambda _: write_listing(registry, image.digest, [one.listed.json(), foreign]))
             foreign = image.descriptor.json()
-            registry.rule("PUT", "/manifests/sha256-", late, nth=1)
+            registry.rule("PUT", f"{referrers_tag(image.digest)}$", late, nth=1)
             client(registry.host).push_manifest("app", two)
             assert listed(registry, image.digest) == [one.listed.json(), foreign, two.listed.json()]
-            conditions = [seen.headers for seen in registry.writes() if "/manifests/sha256-" in seen.path]
+            conditions = [it.headers for it in registry.writes() if it.path.endswith(referrers_tag(image.digest))]
             assert conditions[0]["if-none-match"] == "*"
             assert conditions[1]["if-match"].startswith('"sha256:')
 
@@ -776,7 +789,75 @@ class TestFallbackTag:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda it: place.push_manifest("app", it), attestations))
         assert {entry["digest"] for entry in listed(plain, image.digest)} == {str(it.digest) for it in attestations}
-        assert sum("/manifests/sha256-" in seen.path for seen in plain.writes()) == 8
+        assert sum(seen.path.endswith(referrers_tag(image.digest)) for seen in plain.writes()) == 8
+
+    def test_each_write_of_the_list_is_announced_before_it(self, plain: FaultRegistry) -> None:
+        image = stored(plain)
+        attestation = signed(plain, image)
+        client(plain.host).push_manifest("app", attestation)
+        tag = referrers_tag(image.digest)
+        written = [seen.path.rpartition("/")[2] for seen in plain.writes()]
+        assert written == [str(attestation.digest), announcement_tag(tag, [attestation.digest]), tag]
+        assert json.loads(plain.manifests["app", plain.tags["app", written[1]]][1])["manifests"] == [
+            attestation.listed.json()
+        ]
+
+    def test_what_our_own_late_write_dropped_is_added_again(self, plain: FaultRegistry) -> None:
+        image = stored(plain)
+        ours, theirs = signed(plain, image, "ours"), signed(plain, image, "theirs")
+
+        def finish_before_us(seen: Seen) -> None:
+            plain.put_manifest("app", theirs.content)
+            announce(plain, image.digest, theirs)
+            write_listing(plain, image.digest, [theirs.listed.json()])
+
+        plain.rule("PUT", f"{referrers_tag(image.digest)}$", faults.call(finish_before_us), nth=1)
+        client(plain.host).push_manifest("app", ours)
+        assert names(plain, image.digest) == {str(ours.digest), str(theirs.digest)}
+
+    @pytest.mark.parametrize("what", ["another subject", "nothing there", "no list", "no descriptor"])
+    def test_an_announcement_is_believed_as_far_as_it_is_true(self, plain: FaultRegistry, what: str) -> None:
+        image, other = stored(plain), stored(plain, b"other")
+        ours, foreign = signed(plain, image, "ours"), signed(plain, other, "foreign")
+        match what:
+            case "another subject":
+                plain.put_manifest("app", foreign.content)
+                announce(plain, image.digest, foreign)
+            case "nothing there":
+                announce(plain, image.digest, foreign)
+            case "no list":
+                plain.put_manifest("app", b"<", announcement_tag(referrers_tag(image.digest), [foreign.digest]), "x/y")
+            case _:
+                announce(plain, image.digest, foreign, [3, {"digest": "sha256:"}])
+        client(plain.host).push_manifest("app", ours)
+        assert names(plain, image.digest) == {str(ours.digest)}
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_where_tags_cannot_be_listed_time_has_to_show_that_nothing_is_dropped(
+        self, plain: FaultRegistry, status: int
+    ) -> None:
+        image = stored(plain)
+        attestation = signed(plain, image)
+        waited: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == 1:
+                write_listing(plain, image.digest, [])
+
+        plain.rule("GET", "/tags/list", faults.status(status))
+        client(plain.host, sleep).push_manifest("app", attestation)
+        assert names(plain, image.digest) == {str(attestation.digest)}
+        assert all(seconds >= 1 for seconds in waited)
+        assert len([seconds for seconds in waited if seconds >= 1]) >= 2
+
+    def test_tags_of_other_things_are_not_paged_through(self, plain: FaultRegistry) -> None:
+        image = stored(plain)
+        for number in range(2 * REFERRERS):
+            plain.tags["app", f"v{number}"] = str(image.digest)
+            plain.tags["app", f"{number}"] = str(image.digest)
+        client(plain.host).push_manifest("app", signed(plain, image))
+        assert sum("/tags/list" in seen.path for seen in plain.requests) == 1
 
     def test_twelve_writers_of_as_many_processes_lose_nothing(self, plain: FaultRegistry) -> None:
         image = stored(plain)
