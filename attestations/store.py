@@ -6,8 +6,9 @@ list is a hint: each manifest is fetched by digest, and its own content says wha
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,31 +21,32 @@ from attestations.statement import Statement
 from attestations.verify import Rejected
 from registries.descriptor import Descriptor
 from registries.digest import Digest
-from registries.errors import ContentError, NotFound, Reason, Unavailable
-from registries.limits import BUNDLE_BYTES, REFERRERS, REPORT_BYTES
+from registries.errors import ContentError, NotFound, Reason
+from registries.hang import LISTED_SECONDS, hang
+from registries.limits import BUNDLE_BYTES, QUESTIONS_AT_ONCE, REFERRERS, REPORT_BYTES
 from registries.manifest import EMPTY, EMPTY_CONTENT, Manifest, artifact
 from registries.registry import Location
+from registries.shelf import ONE_BYTES, Shelf
 
 REPORT_ARTIFACT: Final = "application/vnd.samebits.report.v1"
-VISIBLE_SECONDS: Final = 30.0
 
 _CREATED: Final = "org.opencontainers.image.created"
 _XML_FORMATS: Final = frozenset({"junit"})
-_REQUESTS_AT_ONCE: Final = 8
-_FIRST_PAUSE_SECONDS: Final = 0.1
-_LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """What hangs on an image, by record digest: bundles that were read, but not yet believed, and what could not be.
 
-    `misdescribed` are entries of a list, by the digest of their manifest, that say of it what is not true.
+    `misdescribed` are entries of a list, by the digest of their manifest, that say of it what is not true. `listed` are
+    the digests of all referrers that a place lists, `records` those of the bundles among them.
     """
 
     bundles: tuple[Bundle, ...]
     unreadable: tuple[Rejected, ...]
-    misdescribed: tuple[Rejected, ...] = ()
+    misdescribed: tuple[Rejected, ...]
+    listed: Mapping[Location, frozenset[Digest]]
+    records: Mapping[Location, frozenset[Digest]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +57,39 @@ class _Listing:
     entry: Descriptor
 
 
-def fetch(locations: Sequence[Location], digest: Digest) -> Fetched:
+def fetch(
+    locations: Sequence[Location], digest: Digest, *, shelf: Shelf | None = None, reports: bool = False
+) -> Fetched:
     """Every bundle that refers to `digest` in any of these places, each once.
 
     What is listed but is missing, damaged or about something else is kept as unreadable. A place that does not answer
     raises: what could not be asked is unknown, not absent. More than 1,000 entries in a list: `too-many-referrers`.
+    With `reports`, small reports that hang there are put on the shelf, where `fetch_report` will look for them.
     """
-    with ThreadPoolExecutor(max_workers=_REQUESTS_AT_ONCE) as pool:
+    reader = _Reader(digest, shelf or Shelf(), reports=reports)
+    with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
+        lists = list(pool.map(lambda place: _listed(place, digest), locations))
         listings: dict[Digest, list[_Listing]] = {}
-        for location, listed in zip(locations, pool.map(lambda place: _listed(place, digest), locations), strict=True):
+        for location, listed in zip(locations, lists, strict=True):
             for entry in listed:
                 listings.setdefault(entry.digest, []).append(_Listing(location, entry))
-        answers = tuple(pool.map(lambda item: _read(item[1], digest, item[0]), listings.items()))
-    found = [item for item, _ in answers]
+        answers = tuple(pool.map(lambda item: reader.read(item[1], item[0]), listings.items()))
+    read = {referrer: item for referrer, (item, _) in zip(listings, answers, strict=True) if isinstance(item, Bundle)}
+    bundles = {item.record: item for item in read.values()}
+    refused = [item for item, _ in answers if isinstance(item, Rejected)]
+    unreadable = {item.record: item for item in refused if item.record not in bundles}
     lies = {lie.record: lie for _, lie in answers if lie is not None}
-    bundles = {item.record: item for item in found if isinstance(item, Bundle)}
-    unreadable = {item.record: item for item in found if isinstance(item, Rejected) and item.record not in bundles}
     return Fetched(
         bundles=tuple(bundles[record] for record in sorted(bundles)),
         unreadable=tuple(unreadable[record] for record in sorted(unreadable)),
         misdescribed=tuple(lies[referrer] for referrer in sorted(lies)),
+        listed={
+            place: frozenset(entry.digest for entry in found) for place, found in zip(locations, lists, strict=True)
+        },
+        records={
+            place: frozenset(read[entry.digest].record for entry in found if entry.digest in read)
+            for place, found in zip(locations, lists, strict=True)
+        },
     )
 
 
@@ -84,51 +99,35 @@ def attach(
     bundles: Sequence[Bundle],
     *,
     created: datetime,
+    reports: Sequence[tuple[str, bytes]] = (),
+    copied: Sequence[Sequence[Manifest]] = (),
     sleep: Callable[[float], None] = time.sleep,
-    wait_seconds: float = VISIBLE_SECONDS,
+    wait_seconds: float = LISTED_SECONDS,
 ) -> None:
     """Hang each bundle on `subject`, and return when all are listed and readable; else `attestation-not-visible`.
 
-    The same bundles with the same `created` make the same manifests: twice is once.
+    `reports`, each (format, bytes), hang beside them as one artifact; they count only where a record names them.
+    `copied` are referrers that came with the image: they go before the records, and all are listed together. The same
+    bundles with the same `created` make the same manifests: twice is once.
     """
-    for bundle in bundles:
-        _push_blob(location, _bundle_layer(bundle), bundle.content)
-    _hang(location, tuple(_bundle_manifest(bundle, subject, created) for bundle in bundles), sleep, wait_seconds)
+    made = [_bundle_manifest(bundle, subject, created) for bundle in bundles]
+    blobs = [(EMPTY, EMPTY_CONTENT), *((bundle_layer(bundle), bundle.content) for bundle in bundles)]
+    if reports:
+        layers = [(_report_layer(kind, content), content) for kind, content in reports]
+        blobs += layers
+        made.insert(0, _report_manifest([layer for layer, _ in layers], subject, created))
+    hang(location, copied, made, blobs=blobs, sleep=sleep, wait_seconds=wait_seconds)
 
 
-def attach_report(
-    location: Location,
-    subject: Descriptor,
-    reports: Sequence[tuple[str, bytes]],
-    *,
-    created: datetime,
-    sleep: Callable[[float], None] = time.sleep,
-    wait_seconds: float = VISIBLE_SECONDS,
-) -> None:
-    """Hang reports, each (format, bytes), on `subject` as one artifact; they count only where a record names them."""
-    layers = []
-    for report_format, content in reports:
-        if len(content) > REPORT_BYTES:
-            raise ContentError(
-                "size-limit", f"{len(content)} bytes are more than the limit of {REPORT_BYTES}", where=report_format
-            )
-        layer = Descriptor(media_type=_report_type(report_format), digest=Digest.of(content), size=len(content))
-        _push_blob(location, layer, content)
-        layers.append(layer)
-    manifest = artifact(
-        artifact_type=REPORT_ARTIFACT, layers=tuple(layers), subject=subject, annotations={_CREATED: rfc3339(created)}
-    )
-    _hang(location, (manifest,), sleep, wait_seconds)
-
-
-def fetch_report(locations: Sequence[Location], digest: Digest, size: int) -> bytes:
+def fetch_report(locations: Sequence[Location], digest: Digest, size: int, *, shelf: Shelf | None = None) -> bytes:
     """A report's exact bytes from the first place that has them; `blob-not-found` when none has."""
     if size > REPORT_BYTES:
         raise ContentError("size-limit", f"{size} bytes are more than the limit of {REPORT_BYTES}", where=str(digest))
     wanted = Descriptor(media_type="application/octet-stream", digest=digest, size=size)
+    shelf = shelf or Shelf()
     for location in locations:
         try:
-            return b"".join(location.registry.blob(location.repository, wanted))
+            return shelf.blob(location, wanted)
         except NotFound:
             continue
     places = " or ".join(str(location) for location in locations)
@@ -146,28 +145,56 @@ def _listed(location: Location, digest: Digest) -> tuple[Descriptor, ...]:
     return listed
 
 
-def _read(
-    listings: Sequence[_Listing], subject: Digest, referrer: Digest
-) -> tuple[Bundle | Rejected | None, Rejected | None]:
-    """The bundle in this referrer from the first place where it can be read; None if it is something else.
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads what is listed for one subject."""
 
-    Beside it: what a list says about the referrer and the referrer itself denies.
-    """
-    rejected: Rejected | None = None
-    lie: Rejected | None = None
-    for listing in listings:
-        location, record = listing.location, referrer
-        try:
-            manifest = location.registry.manifest(location.repository, referrer)
-            lie = lie or _lie(listings, manifest)
-            layer = _only_bundle(manifest)
-            if layer is None:
-                return None, lie
-            record = layer.digest
-            return _bundle(location, subject, manifest, layer), lie
-        except (AttestationError, ContentError, NotFound) as error:
-            rejected = rejected or Rejected(record=record, reason=error.reasons[0])
-    return rejected, lie
+    subject: Digest
+    shelf: Shelf
+    reports: bool
+
+    def read(self, listings: Sequence[_Listing], referrer: Digest) -> tuple[Bundle | Rejected | None, Rejected | None]:
+        """The bundle in this referrer from the first place where it can be read; None if it is something else.
+
+        Beside it: what a list says about the referrer and the referrer itself denies.
+        """
+        rejected: Rejected | None = None
+        lie: Rejected | None = None
+        for listing in listings:
+            location, record = listing.location, referrer
+            try:
+                manifest = self.shelf.manifest(location, referrer)
+                lie = lie or _lie(listings, manifest)
+                layer = _only_bundle(manifest)
+                if layer is None:
+                    self._keep_reports(location, manifest)
+                    return None, lie
+                record = layer.digest
+                return self._bundle(location, manifest, layer), lie
+            except (AttestationError, ContentError, NotFound) as error:
+                rejected = rejected or Rejected(record=record, reason=error.reasons[0])
+        return rejected, lie
+
+    def _keep_reports(self, location: Location, manifest: Manifest) -> None:
+        """Read ahead; a report that can't be read is missed when a record names it."""
+        if self.reports and manifest.artifact_type == REPORT_ARTIFACT:
+            for layer in manifest.layers:
+                if layer.size <= ONE_BYTES:
+                    with contextlib.suppress(ContentError, NotFound):
+                        self.shelf.blob(location, layer)
+
+    def _bundle(self, location: Location, manifest: Manifest, layer: Descriptor) -> Bundle:
+        where = location.at(manifest.digest)
+        if manifest.subject is None or manifest.subject.digest != self.subject:
+            hangs_on = "nothing" if manifest.subject is None else str(manifest.subject.digest)
+            raise AttestationError(
+                "referrer-subject-mismatch", f"hangs on {hangs_on}, not on {self.subject}", where=where
+            )
+        if layer.size > BUNDLE_BYTES:
+            raise AttestationError(
+                "size-limit", f"a bundle of {layer.size} bytes is more than the limit of {BUNDLE_BYTES}", where=where
+            )
+        return Bundle.from_bytes(self.shelf.blob(location, layer), where=where)
 
 
 def _lie(listings: Sequence[_Listing], manifest: Manifest) -> Rejected | None:
@@ -196,27 +223,15 @@ def _only_bundle(manifest: Manifest) -> Descriptor | None:
     return layers[0] if len(layers) == 1 and layers[0].media_type.startswith(BUNDLE_TYPE_PREFIX) else None
 
 
-def _bundle(location: Location, subject: Digest, manifest: Manifest, layer: Descriptor) -> Bundle:
-    where = location.at(manifest.digest)
-    if manifest.subject is None or manifest.subject.digest != subject:
-        hangs_on = "nothing" if manifest.subject is None else str(manifest.subject.digest)
-        raise AttestationError("referrer-subject-mismatch", f"hangs on {hangs_on}, not on {subject}", where=where)
-    if layer.size > BUNDLE_BYTES:
-        raise AttestationError(
-            "size-limit", f"a bundle of {layer.size} bytes is more than the limit of {BUNDLE_BYTES}", where=where
-        )
-    content = b"".join(location.registry.blob(location.repository, layer))
-    return Bundle.from_bytes(content, where=where)
-
-
-def _bundle_layer(bundle: Bundle) -> Descriptor:
+def bundle_layer(bundle: Bundle) -> Descriptor:
+    """How a referrer points at a bundle: the digest of that blob is the identity of the record."""
     return Descriptor(media_type=bundle.material.media_type, digest=bundle.record, size=len(bundle.content))
 
 
 def _bundle_manifest(bundle: Bundle, subject: Descriptor, created: datetime) -> Manifest:
     return artifact(
         artifact_type=bundle.material.media_type,
-        layers=(_bundle_layer(bundle),),
+        layers=(bundle_layer(bundle),),
         subject=subject,
         annotations={
             "dev.sigstore.bundle.content": "dsse-envelope",
@@ -226,53 +241,16 @@ def _bundle_manifest(bundle: Bundle, subject: Descriptor, created: datetime) -> 
     )
 
 
-def _report_type(report_format: str) -> str:
-    return f"application/vnd.samebits.report.{report_format}+{'xml' if report_format in _XML_FORMATS else 'json'}"
+def _report_layer(report_format: str, content: bytes) -> Descriptor:
+    if len(content) > REPORT_BYTES:
+        raise ContentError(
+            "size-limit", f"{len(content)} bytes are more than the limit of {REPORT_BYTES}", where=report_format
+        )
+    media_type = f"application/vnd.samebits.report.{report_format}+{'xml' if report_format in _XML_FORMATS else 'json'}"
+    return Descriptor(media_type=media_type, digest=Digest.of(content), size=len(content))
 
 
-def _push_blob(location: Location, descriptor: Descriptor, content: bytes) -> None:
-    location.registry.push_blob(location.repository, descriptor, lambda: (content,))
-
-
-def _hang(
-    location: Location, manifests: Sequence[Manifest], sleep: Callable[[float], None], wait_seconds: float
-) -> None:
-    """Push referrers, and again while they are not listed: a list may lag, or a writer beside us dropped an entry."""
-    _push_blob(location, EMPTY, EMPTY_CONTENT)
-    missing = tuple(manifests)
-    for pause in (0.0, *_pauses(wait_seconds)):
-        sleep(pause)
-        for manifest in missing:
-            location.registry.push_manifest(location.repository, manifest)
-        missing = _not_visible(location, missing)
-        if not missing:
-            return
-    raise Unavailable(
-        "attestation-not-visible",
-        f"was pushed, but can't be read back after {wait_seconds:g} s",
-        where=location.at(missing[0].digest),
-        hint="run the same command again",
+def _report_manifest(layers: Sequence[Descriptor], subject: Descriptor, created: datetime) -> Manifest:
+    return artifact(
+        artifact_type=REPORT_ARTIFACT, layers=tuple(layers), subject=subject, annotations={_CREATED: rfc3339(created)}
     )
-
-
-def _not_visible(location: Location, manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
-    """Those that are not listed, or whose blobs can't be read."""
-    hangs_on = {manifest.subject.digest for manifest in manifests if manifest.subject is not None}
-    listed = {
-        entry.digest for subject in hangs_on for entry in location.registry.referrers(location.repository, subject)
-    }
-    return tuple(
-        manifest
-        for manifest in manifests
-        if manifest.digest not in listed
-        or not all(location.registry.holds(location.repository, layer) for layer in manifest.layers)
-    )
-
-
-def _pauses(seconds: float) -> Iterator[float]:
-    """Growing pauses that add up to `seconds`."""
-    pause = _FIRST_PAUSE_SECONDS
-    while seconds > 0:
-        yield min(pause, seconds)
-        seconds -= pause
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

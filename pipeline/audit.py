@@ -19,6 +19,7 @@ from pipeline.promote import Tools, stage_tags, tag_now
 from registries.digest import Digest
 from registries.errors import Reason, Unauthorized, Unavailable
 from registries.registry import Location
+from registries.shelf import Shelf
 from stages.stage import Stage
 
 
@@ -88,12 +89,17 @@ def verify(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: d
     if withdrawn := tools.revocations.image(image.digest):
         raise ChainBroken.of((withdrawn,))
     places = tools.places.stage(pipeline, stage)[:1]
-    records = gather(image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now).records
+    records = gather(
+        image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now, shelf=Shelf()
+    ).records
     return Verification(image=image, stage=stage, chain=chain_to(stage, image, records, pipeline=pipeline, now=now))
 
 
 def audit(image: Image, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Story:
-    """Ask every stage's place about the image; what can't be read is said, never taken for absent."""
+    """Ask every stage's place about the image; what can't be read is said, never taken for absent.
+
+    Nothing that another place or an earlier run has given stands in for what a place has to give itself.
+    """
     readings = [
         _read(image, stage.name, pipeline=pipeline, tools=tools, now=now) for stage in pipeline.definition.stages
     ]
@@ -110,7 +116,9 @@ def _read(
 ) -> tuple[StageStory, Records | None]:
     place = tools.places.stage(pipeline, stage)[0]
     try:
-        records = gather(image.digest, (place,), pipeline=pipeline, revocations=tools.revocations, now=now).records
+        records = gather(
+            image.digest, (place,), pipeline=pipeline, revocations=tools.revocations, now=now, shelf=Shelf()
+        ).records
         tags = _tags_on(image, pipeline.stage(stage), place)
     except (Unavailable, Unauthorized) as error:
         unread = Reason("audit-incomplete", f"could not be read: {error}", where=str(place))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,26 +15,38 @@ from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
 from pipeline.places import Image
+from registries import tree
 from registries.digest import Digest
 from registries.errors import Reason
 from registries.registry import Location
-from registries.tree import Tree
+from registries.shelf import Shelf
 from stages.evidence import Evidence, Platform, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """What the places say about one image. `bundles` are the exact bytes behind each record."""
+    """What the places say about one image; `bundles` are the exact bytes of each record, `fetched` says where."""
 
     records: Records
-    bundles: dict[Digest, Bundle]
+    bundles: Mapping[Digest, Bundle]
+    fetched: store.Fetched
 
 
 def gather(
-    subject: Digest, places: Sequence[Location], *, pipeline: Pipeline, revocations: Revocations, now: datetime
+    subject: Digest,
+    places: Sequence[Location],
+    *,
+    pipeline: Pipeline,
+    revocations: Revocations,
+    now: datetime,
+    shelf: Shelf,
+    reports: bool = False,
 ) -> Gathered:
-    """Fetch every bundle that refers to `subject` in these places, and verify each one for itself."""
-    fetched = store.fetch(places, subject)
+    """Fetch every bundle that refers to `subject` in these places, and verify each one for itself.
+
+    With `reports`, what the gates will have to read is fetched with them.
+    """
+    fetched = store.fetch(places, subject, shelf=shelf, reports=reports)
     verified, rejected = sift(IdentityVerifier(pipeline.identities, now, pipeline.sigstore), fetched.bundles, subject)
     revoked = [(item, revocations.reason_for(item)) for item in verified]
     records = Records(
@@ -47,7 +59,7 @@ def gather(
             *(_withdrawn(item, reason) for item, reason in revoked if reason),
         ),
     )
-    return Gathered(records=records, bundles={bundle.record: bundle for bundle in fetched.bundles})
+    return Gathered(records=records, bundles={bundle.record: bundle for bundle in fetched.bundles}, fetched=fetched)
 
 
 def chain_before(stage: str, image: Image, records: Records, *, pipeline: Pipeline, now: datetime) -> Chain:
@@ -86,26 +98,32 @@ def chain_to(stage: str, image: Image, records: Records, *, pipeline: Pipeline, 
         raise
 
 
-def evidence(tree: Tree, gathered: Gathered, chain: Chain, places: Sequence[Location], *, now: datetime) -> Evidence:
+def evidence(
+    found: Sequence[tree.Platform],
+    gathered: Gathered,
+    chain: Chain,
+    places: Sequence[Location],
+    *,
+    now: datetime,
+    shelf: Shelf,
+) -> Evidence:
     """What the gates may see; the reports of the chain's steps are read here, so that gates need no I/O."""
     return Evidence(
         subject=chain.subject,
-        platforms=tuple(
-            Platform(name=found.name, manifest=found.manifest, config=found.config) for found in tree.platforms
-        ),
+        platforms=tuple(Platform(name=it.name, manifest=it.manifest, config=it.config) for it in found),
         chain=chain,
-        reports=tuple(_reports(chain, places)),
+        reports=tuple(_reports(chain, places, shelf)),
         statements=gathered.records.verified,
         rejected=gathered.records.rejected,
         now=now,
     )
 
 
-def _reports(chain: Chain, places: Sequence[Location]) -> list[Report]:
+def _reports(chain: Chain, places: Sequence[Location], shelf: Shelf) -> list[Report]:
     return [
         Report(
             format=report.format,
-            content=store.fetch_report(places, report.digest, report.size),
+            content=store.fetch_report(places, report.digest, report.size, shelf=shelf),
             digest=report.digest,
             record=proof.verified.record,
             signer=proof.verified.signer,

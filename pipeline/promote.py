@@ -8,7 +8,8 @@ The registries are the only state: a run that was killed anywhere is run again a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import sleep as wait
 from typing import Final
@@ -34,22 +35,28 @@ from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
 from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather
 from pipeline.places import Image, Places
-from registries.copy import Moved, Progress, Transfer, copy_image, plan_copy
+from registries.copy import JOBS, Moved, Progress, Transfer, copy_content, plan_copy, platforms, set_legacy_tags
 from registries.digest import Digest
 from registries.errors import NotFound, Refusal, TagMoved
+from registries.limits import QUESTIONS_AT_ONCE
+from registries.manifest import Manifest
+from registries.presence import is_whole
 from registries.registry import Location
+from registries.shelf import Shelf
 from registries.tree import Tree, tree
 from stages.decision import Permit, decide
 from stages.stage import Stage
 
 SOURCE_TAG: Final = "{source_tag}"
+_PLANNING_THREADS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """Everything outside that a run uses. Without a signer nothing can be published.
 
-    `by` names the CI run, `tool` this program; both are written into the record.
+    `by` names the CI run, `tool` this program; both are written into the record. `whole` asks for every byte of a
+    blob to be read where one would do as a proof that it is there.
     """
 
     places: Places
@@ -57,7 +64,9 @@ class Tools:
     signer: Signer | None = None
     by: tuple[tuple[str, str], ...] = ()
     tool: tuple[tuple[str, str], ...] = ()
-    jobs: int = 8
+    jobs: int = JOBS
+    whole: bool = False
+    shelf: Shelf = field(default_factory=Shelf)
     progress: Progress | None = None
     say: Callable[[str], None] = lambda _: None
     sleep: Callable[[float], None] = wait
@@ -114,32 +123,52 @@ def promote(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: 
 
 
 def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Plan:
-    """Decide, and say what would move. Writes nothing."""
+    """Decide, and say what would move. Writes nothing.
+
+    All that does not depend on one another is asked for at the same time. What has to move is only looked for where
+    tags and lists do not show already that nothing has to.
+    """
     wanted = pipeline.stage(stage)
     _may_sign(tools.signer, wanted)
-    sources = _sources(image, wanted, pipeline, tools.places)
-    destinations = tools.places.stage(pipeline, stage)
     tools.say(f"gathering what is known about {image.digest}")
-    found = tree(image.place, image.digest)
-    if withdrawn := [reason for digest in found.manifests if (reason := tools.revocations.image(digest))]:
-        raise AttestationError.of(withdrawn)
-    gathered = gather(
-        image.digest, (*sources, *destinations), pipeline=pipeline, revocations=tools.revocations, now=now
-    )
-    chain = chain_before(stage, image, gathered.records, pipeline=pipeline, now=now)
-    standing = _standing(wanted, image, gathered.records, pipeline=pipeline, now=now)
-    tags = _tag_moves(wanted, image, standing, destinations, pipeline=pipeline, tools=tools, now=now)
-    transfers = tuple(
-        plan_copy(image.digest, sources[0], destination, more_sources=sources[1:], jobs=tools.jobs)
-        for destination in destinations
-    )
-    kept = (gathered.bundles[standing.record], _summary_of(standing, gathered)) if standing else (None, None)
+    with ThreadPoolExecutor(_PLANNING_THREADS) as pool:
+        asked = _Questions(
+            image=image,
+            stage=wanted,
+            pipeline=pipeline,
+            tools=tools,
+            now=now,
+            sources=_sources(image, wanted, pipeline, tools.places),
+            destinations=tools.places.stage(pipeline, stage),
+            pool=pool,
+        )
+        reading, gathering = pool.submit(tree, image.place, image.digest, shelf=tools.shelf), asked.gather()
+        held = asked.tags()
+        settled = bool(held) and all(at.now_at == image.digest for at in held)
+        moving = [] if settled else asked.transfers()
+        found = reading.result()
+        content = asked.content(found) if settled else []
+        if withdrawn := [reason for digest in found.manifests if (reason := tools.revocations.image(digest))]:
+            raise AttestationError.of(withdrawn)
+        gathered = gathering.result()
+        chain = chain_before(stage, image, gathered.records, pipeline=pipeline, now=now)
+        standing = _standing(wanted, image, gathered.records, pipeline=pipeline, now=now)
+        for move in held:
+            asked.may_move(move, standing)
+        kept = (gathered.bundles[standing.record], _summary_of(standing, gathered)) if standing else (None, None)
+        complete = (
+            settled
+            and _all_listed(kept, gathered, asked.sources, asked.destinations)
+            and all(answer.result() for answer in content)
+        )
+        transfers = () if complete else tuple(future.result() for future in moving or asked.transfers())
     leave: Permit | Admitted
-    if standing and _is_complete(kept, transfers, tags, image.digest):
+    if standing and (complete or _is_complete(kept, transfers, held, gathered, image.digest)):
         leave = Admitted(standing.record)
     else:
         tools.say(f"judging the gates of {stage}")
-        leave = decide(wanted, evidence(found, gathered, chain, sources, now=now)).permit()
+        shown = evidence(platforms(image.place, found), gathered, chain, asked.sources, now=now, shelf=tools.shelf)
+        leave = decide(wanted, shown).permit()
     return Plan(
         image=image,
         stage=wanted,
@@ -148,34 +177,131 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         chain=chain,
         leave=leave,
         transfers=transfers,
-        tags=tags,
+        tags=held,
         decided_at=standing.admission.decided_at if standing else now,
         standing=kept[0],
         summary=kept[1],
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Questions:
+    """What a plan asks the places, in the background."""
+
+    image: Image
+    stage: Stage
+    pipeline: Pipeline
+    tools: Tools
+    now: datetime
+    sources: tuple[Location, ...]
+    destinations: tuple[Location, ...]
+    pool: Executor
+
+    def gather(self) -> Future[Gathered]:
+        """Every record, and the reports that gates may have to read."""
+        return self.pool.submit(
+            gather,
+            self.image.digest,
+            (*self.sources, *self.destinations),
+            pipeline=self.pipeline,
+            revocations=self.tools.revocations,
+            now=self.now,
+            shelf=self.tools.shelf,
+            reports=True,
+        )
+
+    def tags(self) -> tuple[TagMove, ...]:
+        """Where each tag of the stage points now."""
+        asked = [(place, tag) for place in self.destinations for tag in stage_tags(self.stage, self.image.tag)]
+        answers = self.pool.map(lambda pair: tag_now(pair[0], pair[1]), asked)
+        return tuple(TagMove(place=place, tag=tag, now_at=at) for (place, tag), at in zip(asked, answers, strict=True))
+
+    def content(self, found: Tree) -> list[Future[bool]]:
+        """Whether each destination has the image whole."""
+        return [self.pool.submit(is_whole, place, found, whole=self.tools.whole) for place in self.destinations]
+
+    def transfers(self) -> list[Future[Transfer]]:
+        """What has to move to each destination. The stages before have the image, in whatever registry they are."""
+        before = [stage.name for stage in self.pipeline.before(self.stage.name)]
+        holders = [place for name in before for place in self.tools.places.stage(self.pipeline, name)]
+        return [
+            self.pool.submit(
+                plan_copy,
+                self.image.digest,
+                self.sources[0],
+                destination,
+                more_sources=self.sources[1:],
+                holders=holders,
+                whole=self.tools.whole,
+                shelf=self.tools.shelf,
+            )
+            for destination in self.destinations
+        ]
+
+    def may_move(self, move: TagMove, standing: Link | None) -> None:
+        """A tag moves on only from an image that was itself admitted here, and never back to an earlier one."""
+        held = move.now_at
+        if held is None or held == self.image.digest:
+            return
+        where = f"{move.place}:{move.tag}"
+        there = gather(
+            held,
+            (move.place,),
+            pipeline=self.pipeline,
+            revocations=self.tools.revocations,
+            now=self.now,
+            shelf=self.tools.shelf,
+        ).records
+        held_image = Image(digest=held, tag=None, place=move.place)
+        holder = _standing(self.stage, held_image, there, pipeline=self.pipeline, now=self.now)
+        if holder is None:
+            raise TagMoved(
+                "tag-conflict",
+                f"points at {held}, which was not admitted to {self.stage.name} by this pipeline",
+                where=where,
+                hint="find out who set the tag, then delete or rename it",
+            )
+        if standing is not None and holder.admission.decided_at > standing.admission.decided_at:
+            raise AttestationError(
+                "rollback-refused",
+                f"points at {held}, which was admitted after this image; going back needs a decision of its own",
+                where=where,
+                hint="build the older source again as a new image, and promote that",
+            )
+
+
 def publish(intended: Plan, *, tools: Tools) -> Promotion:
     """Do what the plan says: blobs, manifests, referrers, records, and the tags when all of that is there."""
     if isinstance(intended.leave, Admitted):
         return Promotion(plan=intended, record=intended.leave.record, moved=_total(()))
-    moved = [
-        copy_image(transfer, progress=tools.progress, jobs=tools.jobs, sleep=tools.sleep)
-        for transfer in intended.transfers
-    ]
-    admission, summary = _records(intended, intended.leave, _total(moved), tools)
-    for transfer in intended.transfers:
-        tools.say(f"attaching the admission record at {transfer.destination}")
-        store.attach(
-            transfer.destination,
-            intended.tree.manifest.descriptor,
-            (admission, summary),
-            created=intended.decided_at,
-            sleep=tools.sleep,
-        )
-    for move in intended.tags:
-        move.place.registry.tag(move.place.repository, move.tag, intended.tree.manifest, expected=move.now_at)
-    return Promotion(plan=intended, record=admission.record, moved=_total(moved))
+    moved = _total(
+        copy_content(intended.transfers, progress=tools.progress, jobs=tools.jobs, whole=tools.whole, shelf=tools.shelf)
+    )
+    records = _records(intended, intended.leave, moved, tools)
+    with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
+        for _ in pool.map(lambda transfer: _attach(intended, transfer, records, tools), intended.transfers):
+            pass
+        for _ in pool.map(lambda move: _set(move, intended.tree.manifest), intended.tags):
+            pass
+    return Promotion(plan=intended, record=records[0].record, moved=moved)
+
+
+def _attach(intended: Plan, transfer: Transfer, records: Sequence[Bundle], tools: Tools) -> None:
+    """Everything that hangs on the image, the new records last, and the tags of older tools."""
+    tools.say(f"attaching the admission record at {transfer.destination}")
+    store.attach(
+        transfer.destination,
+        intended.tree.manifest.descriptor,
+        records,
+        created=intended.decided_at,
+        copied=transfer.hanging,
+        sleep=tools.sleep,
+    )
+    set_legacy_tags(transfer)
+
+
+def _set(move: TagMove, manifest: Manifest) -> None:
+    move.place.registry.tag(move.place.repository, move.tag, manifest, expected=move.now_at)
 
 
 def _may_sign(signer: Signer | None, stage: Stage) -> None:
@@ -230,43 +356,42 @@ def _summary_of(standing: Link, gathered: Gathered) -> Bundle | None:
     return None
 
 
+def _all_listed(
+    kept: tuple[Bundle | None, Bundle | None],
+    gathered: Gathered,
+    sources: Sequence[Location],
+    destinations: Sequence[Location],
+) -> bool:
+    """Whether every destination lists both records, and all that the sources list."""
+    listed = gathered.fetched.listed
+    wanted = frozenset(digest for place in sources for digest in listed[place])
+    return all(_has_records(kept, gathered, place) and wanted <= listed[place] for place in destinations)
+
+
 def _is_complete(
     kept: tuple[Bundle | None, Bundle | None],
     transfers: Sequence[Transfer],
     tags: Sequence[TagMove],
+    gathered: Gathered,
     subject: Digest,
 ) -> bool:
     """Whether content, both records and all tags are in place at every destination."""
-    admission, summary = kept
-    if admission is None or summary is None or any(move.now_at != subject for move in tags):
-        return False
-    wanted = {admission.record, summary.record}
-    return all(
-        transfer.is_empty
-        and wanted <= {bundle.record for bundle in store.fetch((transfer.destination,), subject).bundles}
-        for transfer in transfers
+    return all(move.now_at == subject for move in tags) and all(
+        transfer.is_empty and _has_records(kept, gathered, transfer.destination, read=True) for transfer in transfers
     )
 
 
-def _tag_moves(
-    stage: Stage,
-    image: Image,
-    standing: Link | None,
-    destinations: Sequence[Location],
-    *,
-    pipeline: Pipeline,
-    tools: Tools,
-    now: datetime,
-) -> tuple[TagMove, ...]:
-    """Where each tag of the stage points now. A tag that somebody else set, or a step back, is refused."""
-    moves: list[TagMove] = []
-    for place in destinations:
-        for tag in stage_tags(stage, image.tag):
-            held = tag_now(place, tag)
-            if held is not None and held != image.digest:
-                _may_replace(stage, standing, place, tag, held, pipeline=pipeline, tools=tools, now=now)
-            moves.append(TagMove(place=place, tag=tag, now_at=held))
-    return tuple(moves)
+def _has_records(
+    kept: tuple[Bundle | None, Bundle | None], gathered: Gathered, place: Location, *, read: bool = False
+) -> bool:
+    """Whether a place lists the admission record and its summary, and with `read` also gives their bytes."""
+    there = gathered.fetched.records[place]
+    return all(
+        bundle is not None
+        and bundle.record in there
+        and (not read or place.registry.holds(place.repository, store.bundle_layer(bundle)))
+        for bundle in kept
+    )
 
 
 def stage_tags(stage: Stage, source_tag: str | None) -> tuple[str, ...]:
@@ -281,38 +406,6 @@ def tag_now(place: Location, tag: str) -> Digest | None:
         return place.registry.resolve(place.repository, tag)
     except NotFound:
         return None
-
-
-def _may_replace(
-    stage: Stage,
-    standing: Link | None,
-    place: Location,
-    tag: str,
-    held: Digest,
-    *,
-    pipeline: Pipeline,
-    tools: Tools,
-    now: datetime,
-) -> None:
-    """A tag moves on only from an image that was itself admitted here, and never back to an earlier one."""
-    where = f"{place}:{tag}"
-    there = gather(held, (place,), pipeline=pipeline, revocations=tools.revocations, now=now).records
-    held_image = Image(digest=held, tag=None, place=place)
-    holder = _standing(stage, held_image, there, pipeline=pipeline, now=now)
-    if holder is None:
-        raise TagMoved(
-            "tag-conflict",
-            f"points at {held}, which was not admitted to {stage.name} by this pipeline",
-            where=where,
-            hint="find out who set the tag, then delete or rename it",
-        )
-    if standing is not None and holder.admission.decided_at > standing.admission.decided_at:
-        raise AttestationError(
-            "rollback-refused",
-            f"points at {held}, which was admitted after this image; going back needs a decision of its own",
-            where=where,
-            hint="build the older source again as a new image, and promote that",
-        )
 
 
 def _records(intended: Plan, permit: Permit, copied: Moved, tools: Tools) -> tuple[Bundle, Bundle]:
@@ -360,7 +453,7 @@ def _summary(intended: Plan, permit: Permit, admission: Bundle, tools: Tools) ->
         rested_on += [link.record, *(proof.verified.record for proof in link.steps)]
     return summary_statement(
         permit.subject,
-        [platform.manifest for platform in intended.tree.platforms if platform.manifest != permit.subject],
+        [it.manifest for it in platforms(intended.image.place, intended.tree) if it.manifest != permit.subject],
         stage=intended.stage.name,
         destination=str(intended.transfers[0].destination),
         pipeline=reference_of(intended.pipeline),

@@ -58,7 +58,9 @@ def intend(image: Image, stage: str, step: str, *, pipeline: Pipeline, tools: To
     defined = _defined(pipeline.stage(stage), step)
     _may_sign(tools.signer, defined, stage)
     places = tools.places.stage(pipeline, stage)[:1]
-    records = gather(image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now).records
+    records = gather(
+        image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now, shelf=tools.shelf
+    ).records
     admission = chain_to(stage, image, records, pipeline=pipeline, now=now).links[-1]
     return Intended(
         image=image,
@@ -108,9 +110,7 @@ def _attach(
 ) -> None:
     for place in tools.places.stage(intended.pipeline, intended.stage):
         subject = place.registry.manifest(place.repository, intended.image.digest).descriptor
-        if reports:
-            store.attach_report(place, subject, reports, created=now, sleep=tools.sleep)
-        store.attach(place, subject, (bundle,), created=now, sleep=tools.sleep)
+        store.attach(place, subject, (bundle,), reports=reports, created=now, sleep=tools.sleep)
 
 
 def _defined(stage: Stage, name: str) -> Step:

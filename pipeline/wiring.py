@@ -23,6 +23,7 @@ from registries.errors import NotFound, UsageError
 from registries.limits import BUNDLE_BYTES, CHUNK_BYTES, DEFINITION_BYTES
 from registries.reference import is_tag
 from registries.registry import Location, Registry
+from registries.shelf import Shelf
 
 if TYPE_CHECKING:
     from registries.copy import Progress
@@ -46,13 +47,14 @@ class Signing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """What the user named: files to use, hosts to reach without TLS, what to sign with; else nothing is signed."""
+    """What the user named: files, hosts to reach without TLS, what to sign with (else nothing is), how thoroughly."""
 
     definition: Path | None = None
     trust: Path | None = None
     signing: Signing | None = None
     plain_http: tuple[str, ...] = ()
     jobs: int = 8
+    whole: bool = False
 
 
 def read_definition(named: Path | None, around: Surroundings) -> Definition:
@@ -164,6 +166,8 @@ def open_tools(
         by=invocation(around.environment),
         tool=tool,
         jobs=named.jobs,
+        whole=named.whole,
+        shelf=Shelf(_cache(around)),
         say=say,
         progress=progress,
     )
@@ -226,6 +230,15 @@ def _reader(folder: Path) -> Callable[[str], bytes]:
 def _configuration(around: Surroundings) -> Path:
     base = around.environment.get("XDG_CONFIG_HOME")
     return (Path(base) if base else around.home / ".config") / "samebits"
+
+
+def _cache(around: Surroundings) -> Path | None:
+    """Where manifests and records are kept from one run to the next; nowhere if SAMEBITS_CACHE is empty."""
+    named = around.environment.get("SAMEBITS_CACHE")
+    if named is not None:
+        return Path(named) if named else None
+    base = around.environment.get("XDG_CACHE_HOME")
+    return (Path(base) if base else around.home / ".cache") / "samebits"
 
 
 def _find_definition(folder: Path) -> Path:

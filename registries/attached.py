@@ -18,6 +18,7 @@ from registries.errors import ContentError, NotFound, Reason
 from registries.limits import REFERRER_DEPTH, REFERRERS
 from registries.manifest import Manifest
 from registries.registry import Location
+from registries.shelf import Shelf
 from registries.tree import MANIFEST_BYTES_TOGETHER, manifests_below
 
 LEGACY_SUFFIXES: Final = (".sig", ".att", ".sbom")
@@ -41,7 +42,7 @@ class Attached:
     skipped: tuple[Reason, ...] = ()
 
 
-def referrers(subjects: Sequence[Digest], sources: Sequence[Location], pool: Executor) -> Attached:
+def referrers(subjects: Sequence[Digest], sources: Sequence[Location], pool: Executor, shelf: Shelf) -> Attached:
     """Everything that refers to one of these digests in any of these places, and to what refers to them.
 
     More than 4 levels: `limit-exceeded`. More than 1,000 entries or manifests in all: `too-many-referrers`.
@@ -55,7 +56,7 @@ def referrers(subjects: Sequence[Digest], sources: Sequence[Location], pool: Exe
         listed = _listed(level, sources, pool)
         seen.update(digest for _, digest in listed)
         _check_number(len(seen), subjects, sources)
-        things = pool.map(lambda item: _referrer(*item), listed.items())
+        things = pool.map(lambda item: _referrer(item[0], item[1], shelf), listed.items())
         level = ()
         for entry, thing in zip(listed, things, strict=True):
             if isinstance(thing, Reason):
@@ -91,13 +92,13 @@ def _listed(
     return found
 
 
-def _referrer(entry: tuple[Digest, Digest], places: Sequence[Location]) -> Hanging | Reason:
+def _referrer(entry: tuple[Digest, Digest], places: Sequence[Location], shelf: Shelf) -> Hanging | Reason:
     """A listed referrer from the first place that has it whole."""
     subject, digest = entry
     reasons: list[Reason] = []
     for place in places:
         try:
-            manifests = manifests_below(place, digest)
+            manifests = manifests_below(place, digest, shelf=shelf)
         except (ContentError, NotFound) as error:
             reasons.append(error.reasons[0])
             continue

@@ -3,6 +3,7 @@
 Blobs go before the manifests that name them, manifests before the indexes that list them, the image before its
 referrers, and each keeps its exact bytes. What somebody attached badly is skipped and told; it can't stop the image.
 Nothing counts as there because of a status: blobs are read, manifests are read back, referrers are found in the list.
+Several destinations are fed from one read.
 
 Source: OCI distribution-spec 1.1, "Pushing Manifests" and "Listing Referrers".
 """
@@ -11,27 +12,40 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Final, Protocol, TypeVar
 
 from registries.descriptor import Descriptor
-from registries.errors import ContentError, NotFound, Unavailable
-from registries.manifest import Manifest
+from registries.errors import ContentError
+from registries.feed import shared
+from registries.hang import LISTED_SECONDS, hang, push, read_back
+from registries.limits import QUESTIONS_AT_ONCE
 from registries.registry import Location, Mounting
-from registries.transfer import BlobMove, Transfer, by_subject, plan_copy
-from registries.tree import Platform, Tree, tree
+from registries.shelf import Shelf
+from registries.transfer import BlobMove, Transfer, plan_copy
+from registries.tree import Platform, Tree, platforms, tree
 
-__all__ = ["Moved", "Platform", "Progress", "Transfer", "Tree", "copy_image", "plan_copy", "tree"]
+__all__ = [
+    "Moved",
+    "Platform",
+    "Progress",
+    "Transfer",
+    "Tree",
+    "copy_content",
+    "copy_image",
+    "plan_copy",
+    "platforms",
+    "tree",
+]
 
-LISTED_SECONDS: Final = 30.0
-_FIRST_PAUSE_SECONDS: Final = 0.1
-_LONGEST_PAUSE_SECONDS: Final = 5.0
+JOBS: Final = 8
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Chunks = Callable[[], Iterable[bytes]]
 
 
 class Progress(Protocol):
@@ -57,11 +71,22 @@ class Moved:
     mounted: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arriving:
+    """A blob on its way to the destination of one transfer."""
+
+    move: BlobMove
+    to: Location
+    transfer: Transfer
+
+
 def copy_image(
     transfer: Transfer,
     *,
     progress: Progress | None = None,
-    jobs: int = 8,
+    jobs: int = JOBS,
+    whole: bool = False,
+    shelf: Shelf | None = None,
     sleep: Callable[[float], None] = time.sleep,
     wait_seconds: float = LISTED_SECONDS,
 ) -> Moved:
@@ -69,18 +94,54 @@ def copy_image(
 
     A byte that is wrong at the source raises before any manifest is pushed. Done again, it writes nothing.
     """
-    to = transfer.destination
+    (moved,) = copy_content((transfer,), progress=progress, jobs=jobs, whole=whole, shelf=shelf)
+    hang(transfer.destination, transfer.hanging, sleep=sleep, wait_seconds=wait_seconds)
+    set_legacy_tags(transfer)
+    return moved
+
+
+def copy_content(
+    transfers: Sequence[Transfer],
+    *,
+    progress: Progress | None = None,
+    jobs: int = JOBS,
+    whole: bool = False,
+    shelf: Shelf | None = None,
+) -> tuple[Moved, ...]:
+    """Bring the image itself, and the blobs of all that hangs on it, to every destination, and prove both there.
+
+    What hangs on it and the legacy tags are left to `hang` and `set_legacy_tags`. `whole` has every byte read back.
+    """
     if progress is not None:
-        for descriptor in transfer.present:
+        for descriptor in (blob for transfer in transfers for blob in transfer.present):
             progress.done(descriptor, "present")
     stop = Event()
-    ways = _all_at_once(lambda move: _move_blob(move, to, progress, stop), transfer.blobs, jobs, stop)
-    for wave in transfer.waves:
-        _all_at_once(lambda manifest: _push(manifest, to), wave, jobs, stop)
-    _see_listed(transfer.manifests, to, sleep, wait_seconds)
+    bring = _Bringing(progress=progress, whole=whole, shelf=shelf or Shelf(), stop=stop)
+    groups = _by_blob(transfers)
+    ways = [pair for pairs in _all_at_once(bring.blob, groups, jobs, stop) for pair in pairs]
+    _all_at_once(_push_content, transfers, QUESTIONS_AT_ONCE, stop)
+    return tuple(_moved(transfer, ways) for transfer in transfers)
+
+
+def set_legacy_tags(transfer: Transfer) -> None:
+    """Point the tags of older tools at what was copied."""
+    to = transfer.destination
     for move in transfer.legacy:
         to.registry.tag(to.repository, move.tag, move.manifest, expected=move.expected)
-    copied = [move.descriptor for move, way in zip(transfer.blobs, ways, strict=True) if way == "copied"]
+
+
+def _by_blob(transfers: Sequence[Transfer]) -> list[list[_Arriving]]:
+    """Where each blob has to go."""
+    groups: dict[tuple[str, int], list[_Arriving]] = {}
+    for transfer in transfers:
+        for move in transfer.blobs:
+            key = str(move.descriptor.digest), move.descriptor.size
+            groups.setdefault(key, []).append(_Arriving(move, transfer.destination, transfer))
+    return list(groups.values())
+
+
+def _moved(transfer: Transfer, ways: Sequence[tuple[_Arriving, str]]) -> Moved:
+    copied = [it.move.descriptor for it, how in ways if it.transfer is transfer and how == "copied"]
     return Moved(
         manifests=len(transfer.manifests),
         blobs=len(copied),
@@ -89,37 +150,95 @@ def copy_image(
     )
 
 
-def _move_blob(move: BlobMove, to: Location, progress: Progress | None, stop: Event) -> str:
-    """Bring one blob to the destination, and see that it can be read there; says how."""
-    blob, how = move.descriptor, "copied"
-    if progress is not None:
-        progress.start(blob, blob.size)
-    if move.mountable and _mount(move, to):
-        how = "mounted"
-    else:
+def _push_content(transfer: Transfer) -> None:
+    """Push the manifests of the image, children first, and read them back."""
+    push(transfer.destination, transfer.content)
+    manifests = [manifest for wave in transfer.content for manifest in wave]
+    with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
+        for _ in pool.map(lambda manifest: read_back(transfer.destination, manifest), manifests):
+            pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bringing:
+    """How blobs are brought to their destinations."""
+
+    progress: Progress | None
+    whole: bool
+    shelf: Shelf
+    stop: Event
+
+    def blob(self, group: Sequence[_Arriving]) -> list[tuple[_Arriving, str]]:
+        """Bring one blob to all its destinations with one read; says how it came to each.
+
+        A registry with several of them gets it once, and is asked to take it over from there.
+        """
+        blob = group[0].move.descriptor
+        if self.progress is not None:
+            self.progress.start(blob, blob.size)
+        first, rest = _one_each(group)
+        ways = self._together(first)
+        for arriving, other in rest:
+            move = replace(arriving.move, mount_from=arriving.move.mount_from or other.to.repository)
+            how = self._bring(replace(arriving, move=move), self._chunks(move))
+            ways.append((arriving, how))
+        if self.progress is not None:
+            self.progress.done(blob, "copied" if "copied" in [how for _, how in ways] else "mounted")
+        return ways
+
+    def _together(self, group: Sequence[_Arriving]) -> list[tuple[_Arriving, str]]:
+        if len(group) == 1:
+            return [(group[0], self._bring(group[0], self._chunks(group[0].move)))]
+        lanes = shared(self._chunks(group[0].move), len(group))
+
+        def bring(number: int) -> str:
+            try:
+                return self._bring(group[number], lanes[number])
+            finally:
+                lanes[number].close()
+
+        ways = _all_at_once(bring, range(len(group)), len(group), self.stop)
+        return list(zip(group, ways, strict=True))
+
+    def _bring(self, arriving: _Arriving, chunks: _Chunks) -> str:
+        """A mount counts when the blob can be read afterwards; else it is uploaded, twice at most, and read."""
+        registry, repository, blob = arriving.to.registry, arriving.to.repository, arriving.move.descriptor
+        neighbour = arriving.move.mount_from
+        if (
+            neighbour is not None
+            and isinstance(registry, Mounting)
+            and registry.mount(repository, blob, neighbour)
+            and self._holds(blob, arriving.to)
+        ):
+            return "mounted"
+        for attempt in (chunks, self._chunks(arriving.move)):
+            registry.push_blob(repository, blob, attempt)
+            if self._holds(blob, arriving.to):
+                return "copied"
+        raise ContentError(
+            "destination-incomplete", "it took the blob and can't give it back", where=arriving.to.at(blob.digest)
+        )
+
+    def _holds(self, blob: Descriptor, to: Location) -> bool:
+        return to.registry.holds(to.repository, blob, whole=self.whole)
+
+    def _chunks(self, move: BlobMove) -> _Chunks:
+        """The bytes at the source, which hashes them, until they end or something else has failed."""
         told = _Told()
-        to.registry.push_blob(to.repository, blob, lambda: _watched(move, progress, stop, told))
-        if not to.registry.holds(to.repository, blob):
-            raise ContentError(
-                "destination-incomplete", "it took the blob and can't give it back", where=to.at(blob.digest)
-            )
-    if progress is not None:
-        progress.done(blob, how)
-    return how
+        return lambda: self._watched(move, told)
 
-
-def _mount(move: BlobMove, to: Location) -> bool:
-    """A mount counts when the blob can be read afterwards; else it is uploaded."""
-    registry, blob = to.registry, move.descriptor
-    return (
-        isinstance(registry, Mounting)
-        and registry.mount(to.repository, blob, move.source.repository)
-        and to.registry.holds(to.repository, blob)
-    )
-
-
-class _Stopped(Exception):
-    """Ends a blob that is under way when something else has failed; nobody sees it."""
+    def _watched(self, move: BlobMove, told: _Told) -> Iterator[bytes]:
+        known = self.shelf.held(move.descriptor)
+        source = move.source
+        passed = 0
+        for chunk in (known,) if known is not None else source.registry.blob(source.repository, move.descriptor):
+            if self.stop.is_set():
+                raise _Stopped
+            passed += len(chunk)
+            if self.progress is not None and passed > told.bytes:
+                self.progress.advance(move.descriptor, passed - told.bytes)
+                told.bytes = passed
+            yield chunk
 
 
 @dataclass(slots=True)
@@ -129,69 +248,19 @@ class _Told:
     bytes: int = 0
 
 
-def _watched(move: BlobMove, progress: Progress | None, stop: Event, told: _Told) -> Iterator[bytes]:
-    """The bytes at the source, which hashes them, until they end or something else has failed."""
-    passed = 0
-    for chunk in move.source.registry.blob(move.source.repository, move.descriptor):
-        if stop.is_set():
-            raise _Stopped
-        passed += len(chunk)
-        if progress is not None and passed > told.bytes:
-            progress.advance(move.descriptor, passed - told.bytes)
-            told.bytes = passed
-        yield chunk
+class _Stopped(Exception):
+    """Ends a blob that is under way when something else has failed; nobody sees it."""
 
 
-def _push(manifest: Manifest, to: Location) -> None:
-    """Push the exact bytes and read them back."""
-    to.registry.push_manifest(to.repository, manifest)
-    try:
-        there = to.registry.manifest(to.repository, manifest.digest)
-    except NotFound as error:
-        raise ContentError(
-            "destination-incomplete", "it took the manifest and can't give it back", where=to.at(manifest.digest)
-        ) from error
-    except ContentError as error:
-        raise _altered(to.at(manifest.digest)) from error
-    if there.content != manifest.content:
-        raise _altered(to.at(manifest.digest))
-
-
-def _altered(where: str) -> ContentError:
-    return ContentError("destination-altered", "it serves other bytes than the ones that were pushed", where=where)
-
-
-def _see_listed(
-    manifests: Sequence[Manifest], to: Location, sleep: Callable[[float], None], wait_seconds: float
-) -> None:
-    """Wait until every pushed referrer is listed. Another writer of a list may have dropped one, so push it again."""
-    missing = tuple(manifest for manifest in manifests if manifest.subject is not None)
-    for pause in (0.0, *_pauses(wait_seconds)):
-        if pause:
-            sleep(pause)
-            for manifest in missing:
-                _push(manifest, to)
-        listed = {
-            entry.digest for subject in by_subject(missing) for entry in to.registry.referrers(to.repository, subject)
-        }
-        missing = tuple(manifest for manifest in missing if manifest.digest not in listed)
-        if not missing:
-            return
-    raise Unavailable(
-        "referrers-incomplete",
-        f"{len(missing)} referrers were pushed, but are not listed after {wait_seconds:g} s",
-        where=to.at(missing[0].digest),
-        hint="run the same command again",
-    )
-
-
-def _pauses(seconds: float) -> Iterator[float]:
-    """Growing pauses that add up to so many seconds."""
-    pause = _FIRST_PAUSE_SECONDS
-    while seconds > 0:
-        yield min(pause, seconds)
-        seconds -= pause
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+def _one_each(group: Sequence[_Arriving]) -> tuple[list[_Arriving], list[tuple[_Arriving, _Arriving]]]:
+    """One destination in each registry, and the others with the one that they have for a neighbour."""
+    first: dict[int, _Arriving] = {}
+    rest: list[tuple[_Arriving, _Arriving]] = []
+    for arriving in group:
+        neighbour = first.setdefault(id(arriving.to.registry), arriving)
+        if neighbour is not arriving:
+            rest.append((arriving, neighbour))
+    return list(first.values()), rest
 
 
 def _all_at_once(act: Callable[[_Item], _Result], items: Sequence[_Item], jobs: int, stop: Event) -> list[_Result]:

@@ -39,9 +39,9 @@ class ReadOnly:
         """Passed on."""
         return self.inner.blob(repository, descriptor)
 
-    def holds(self, repository: str, descriptor: Descriptor) -> bool:
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
         """Passed on."""
-        return self.inner.holds(repository, descriptor)
+        return self.inner.holds(repository, descriptor, whole=whole)
 
     def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         """Passed on."""

@@ -10,7 +10,7 @@ Source: OCI distribution-spec 1.1; OCI image-layout for places without a server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -38,8 +38,8 @@ class Registry(Protocol):
         The caller reads to the end or drops the iterator.
         """
 
-    def holds(self, repository: str, descriptor: Descriptor) -> bool:
-        """Whether this blob can be read here: bytes came back, not only a status."""
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
+        """Whether this blob can be read here: its first and last bytes, or all, came back; not only a status."""
 
     def push_blob(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
         """Store a blob; the place must have confirmed its digest. `chunks` may be called again for a retry."""
@@ -63,6 +63,14 @@ class Mounting(Protocol):
 
     def mount(self, repository: str, descriptor: Descriptor, source: str) -> bool:
         """Try; False means upload it. True promises nothing until the blob was read (`holds`)."""
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A registry whose lists of referrers the client may have to write: once for several, not once for each."""
+
+    def push_manifests(self, repository: str, waves: Iterable[Sequence[Manifest]]) -> None:
+        """Store these manifests, wave after wave; then list those that have a subject, whatever the server supports."""
 
 
 @dataclass(frozen=True, slots=True)

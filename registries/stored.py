@@ -95,7 +95,7 @@ class StoredImages(ABC):
             raise NotFound("blob-not-found", "there is no such blob", where=where)
         return checked(content.chunks(), descriptor.digest, descriptor.size, where=where)
 
-    def holds(self, repository: str, descriptor: Descriptor) -> bool:
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
         """Whether the blob is here and undamaged: it is read from beginning to end."""
         try:
             for _ in self.blob(repository, descriptor):

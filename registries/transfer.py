@@ -5,7 +5,7 @@ Source: OCI distribution-spec 1.1, "Pushing Manifests" and "Listing Referrers".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -14,22 +14,24 @@ from registries.attached import Attached, Hanging, legacy_tags, referrers
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Reason
+from registries.hang import by_subject
+from registries.limits import QUESTIONS_AT_ONCE
 from registries.manifest import Manifest
+from registries.presence import Presence, blob_key, blobs_of
 from registries.registry import Location, Mounting
+from registries.shelf import ONE_BYTES, Shelf
 from registries.tree import Tree, tree
 
-_BLOB_REQUESTS, _MOUNT_REQUESTS, _MANIFEST_REQUESTS, _LIST_REQUESTS, _TAG_REQUESTS = 4, 2, 2, 2, 3
-
-_Key = tuple[Digest, int]
+_BLOB_REQUESTS, _MOUNT_REQUESTS, _MANIFEST_REQUESTS, _LIST_REQUESTS, _TAG_REQUESTS = 3, 2, 2, 2, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobMove:
-    """A blob that the destination lacks. `mountable`: another repository of the same registry has it."""
+    """A blob that the destination lacks. `mount_from`: another repository of the destination's registry has it."""
 
     descriptor: Descriptor
     source: Location
-    mountable: bool
+    mount_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +47,16 @@ class TagMove:
 class Transfer:
     """What would move. All manifests of a wave may be pushed at once, when the waves before it are there.
 
-    `present` are the blobs that were proven to be there already; `skipped` says what is left behind and why.
+    `content` are the manifests of the image, `hanging` those of all that hangs on it. `present` are the blobs that were
+    proven to be there already; `skipped` says what is left behind and why.
     """
 
     subject: Digest
     source: Location
     destination: Location
     blobs: tuple[BlobMove, ...]
-    waves: tuple[tuple[Manifest, ...], ...]
+    content: tuple[tuple[Manifest, ...], ...]
+    hanging: tuple[tuple[Manifest, ...], ...]
     legacy: tuple[TagMove, ...]
     present: tuple[Descriptor, ...]
     skipped: tuple[Reason, ...]
@@ -60,22 +64,22 @@ class Transfer:
     @property
     def manifests(self) -> tuple[Manifest, ...]:
         """What is pushed, in order: children, the image, what hangs on it."""
-        return tuple(manifest for wave in self.waves for manifest in wave)
+        return tuple(manifest for wave in (*self.content, *self.hanging) for manifest in wave)
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is there already."""
-        return not (self.blobs or self.waves or self.legacy)
+        return not (self.blobs or self.content or self.hanging or self.legacy)
 
     @property
     def bytes(self) -> int:
         """How many bytes of blobs go from source to destination."""
-        return sum(move.descriptor.size for move in self.blobs if not move.mountable)
+        return sum(move.descriptor.size for move in self.blobs if move.mount_from is None)
 
     @property
     def mounts(self) -> int:
         """How many blobs need not travel."""
-        return sum(move.mountable for move in self.blobs)
+        return sum(move.mount_from is not None for move in self.blobs)
 
     @property
     def requests(self) -> int:
@@ -90,47 +94,60 @@ class Transfer:
 
 
 def plan_copy(
-    subject: Digest, source: Location, destination: Location, *, more_sources: Sequence[Location] = (), jobs: int = 8
+    subject: Digest,
+    source: Location,
+    destination: Location,
+    *,
+    more_sources: Sequence[Location] = (),
+    holders: Sequence[Location] = (),
+    whole: bool = False,
+    shelf: Shelf | None = None,
 ) -> Transfer:
     """What has to move so that the image, and all that hangs on it, is at the destination. Only reads.
 
-    `more_sources` contribute what refers to the image there. No place contributes anything to itself.
+    `more_sources` contribute what refers to the image there. No place contributes anything to itself. `holders` are
+    other places that have the image: what lies in the destination's registry can be mounted from them. With `whole`,
+    every byte of a blob is read before it counts as present.
     """
-    image = tree(source, subject, jobs=jobs)
+    shelf = shelf or Shelf()
+    image = tree(source, subject, shelf=shelf)
     own = Hanging(manifest=image.manifest, manifests=tuple(image.manifests.values()), source=source)
     places = [place for place in (source, *more_sources) if place != destination]
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        found = referrers(tuple(image.manifests), places, pool)
-        legacy = legacy_tags(tuple(image.manifests), source, pool) if source in places else Attached()
-        moves = list(pool.map(lambda thing: _tag_move(thing, destination), legacy.things))
+    needed = [own] if source in places else []
+    with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool, ThreadPoolExecutor(1) as beside:
+        there = Presence(destination, pool, whole=whole)
+        there.ask(needed)
+        older = beside.submit(_older, tuple(image.manifests), source, destination, pool) if needed else None
+        found = referrers(tuple(image.manifests), places, pool, shelf)
+        legacy, moves = older.result() if older is not None else (Attached(), [])
         wanted = [thing for thing, move in zip(legacy.things, moves, strict=True) if isinstance(move, TagMove)]
         extras = [*found.things, *wanted]
-        needed = [own] if source in places else []
-        held = _held([*needed, *extras], destination, pool)
-        unreadable = _unreadable(extras, held, pool)
+        there.ask(extras)
+        held = there.held([*needed, *extras])
+        unreadable = _unreadable(extras, held, pool, shelf)
         needed += [thing for thing, reason in zip(extras, unreadable, strict=True) if reason is None]
-        absent = _absent(needed, destination, pool)
+        waves = _waves(there.absent(needed), image)
     tags = {thing.tag for thing in needed}
     reasons = (*found.skipped, *legacy.skipped, *moves, *unreadable)
     return Transfer(
         subject=subject,
         source=source,
         destination=destination,
-        blobs=_blob_moves(needed, held, destination),
-        waves=_waves(absent, image),
+        blobs=_blob_moves(needed, held, destination, [place for place in holders if place != destination]),
+        content=_split(waves, lambda manifest: manifest.digest in image.manifests),
+        hanging=_split(waves, lambda manifest: manifest.digest not in image.manifests),
         legacy=tuple(move for move in moves if isinstance(move, TagMove) and move.tag in tags),
         present=tuple(held.values()),
         skipped=tuple(reason for reason in reasons if isinstance(reason, Reason)),
     )
 
 
-def by_subject(manifests: Sequence[Manifest]) -> dict[Digest, list[Manifest]]:
-    """The referrers among these manifests, by what they hang on."""
-    found: dict[Digest, list[Manifest]] = {}
-    for manifest in manifests:
-        if manifest.subject is not None:
-            found.setdefault(manifest.subject.digest, []).append(manifest)
-    return found
+def _older(
+    subjects: Sequence[Digest], source: Location, destination: Location, pool: Executor
+) -> tuple[Attached, list[TagMove | Reason | None]]:
+    """The legacy tags at the source, and which of them have to move."""
+    found = legacy_tags(subjects, source, pool)
+    return found, list(pool.map(lambda thing: _tag_move(thing, destination), found.things))
 
 
 def _tag_move(thing: Hanging, destination: Location) -> TagMove | Reason | None:
@@ -157,64 +174,64 @@ def _layers(manifest: Manifest) -> frozenset[tuple[Digest, tuple[tuple[str, str]
     return frozenset((entry.digest, tuple(sorted(entry.annotations.items()))) for entry in entries)
 
 
-def _held(things: Sequence[Hanging], to: Location, pool: Executor) -> dict[_Key, Descriptor]:
-    """The blobs that the destination has, each proven by reading."""
-    asked = _blobs(things)
-    answers = pool.map(lambda blob: to.registry.holds(to.repository, blob), asked)
-    return {_key(blob): blob for blob, there in zip(asked, answers, strict=True) if there}
-
-
-def _unreadable(things: Sequence[Hanging], held: Mapping[_Key, Descriptor], pool: Executor) -> list[Reason | None]:
+def _unreadable(
+    things: Sequence[Hanging], held: Mapping[tuple[Digest, int], Descriptor], pool: Executor, shelf: Shelf
+) -> list[Reason | None]:
     """What each of these lacks at both ends, if anything; it may have been attached to stop the copy."""
-    lacking = [[blob for blob in _blobs((thing,)) if _key(blob) not in held] for thing in things]
+    lacking = [[blob for blob in blobs_of((thing,)) if blob_key(blob) not in held] for thing in things]
     asked = {
-        (id(thing.source.registry), thing.source.repository, _key(blob)): (thing.source, blob)
+        (id(thing.source.registry), thing.source.repository, blob_key(blob)): (thing.source, blob)
         for thing, blobs in zip(things, lacking, strict=True)
         for blob in blobs
     }
-    answers = pool.map(lambda pair: pair[0].registry.holds(pair[0].repository, pair[1]), asked.values())
+    answers = pool.map(lambda pair: _can_be_read(pair[0], pair[1], shelf), asked.values())
     readable = {key for key, there in zip(asked, answers, strict=True) if there}
     found: list[Reason | None] = []
     for thing, blobs in zip(things, lacking, strict=True):
         place = thing.source
-        lost = [blob for blob in blobs if (id(place.registry), place.repository, _key(blob)) not in readable]
+        lost = [blob for blob in blobs if (id(place.registry), place.repository, blob_key(blob)) not in readable]
         message = f"can't be read whole: blob {lost[0].digest} of {lost[0].size} bytes" if lost else ""
         found.append(Reason("blob-not-found", message, place.at(thing.manifest.digest)) if lost else None)
     return found
 
 
-def _absent(things: Sequence[Hanging], to: Location, pool: Executor) -> tuple[Manifest, ...]:
-    """The manifests that the destination does not serve, or does not list where they refer to something."""
-    manifests = {manifest.digest: manifest for thing in things for manifest in thing.manifests}
-    served = pool.map(lambda manifest: _serves(to, manifest), manifests.values())
-    listed = _listed(by_subject(tuple(manifests.values())), to, pool)
-    return tuple(
-        manifest
-        for manifest, there in zip(manifests.values(), served, strict=True)
-        if not there or (manifest.subject is not None and manifest.digest not in listed)
-    )
-
-
-def _serves(to: Location, manifest: Manifest) -> bool:
+def _can_be_read(place: Location, blob: Descriptor, shelf: Shelf) -> bool:
+    """Whether the source can give this blob. A small one is read whole, and need not be read again for the copy."""
+    if blob.size > ONE_BYTES:
+        return place.registry.holds(place.repository, blob)
     try:
-        return to.registry.manifest(to.repository, manifest.digest).content == manifest.content
+        shelf.blob(place, blob)
     except (ContentError, NotFound):
         return False
+    return True
 
 
-def _listed(subjects: Iterable[Digest], to: Location, pool: Executor) -> frozenset[Digest]:
-    answers = pool.map(lambda subject: to.registry.referrers(to.repository, subject), subjects)
-    return frozenset(entry.digest for entries in answers for entry in entries)
-
-
-def _blob_moves(things: Sequence[Hanging], held: Mapping[_Key, Descriptor], to: Location) -> tuple[BlobMove, ...]:
+def _blob_moves(
+    things: Sequence[Hanging],
+    held: Mapping[tuple[Digest, int], Descriptor],
+    to: Location,
+    holders: Sequence[Location],
+) -> tuple[BlobMove, ...]:
     moves: dict[Digest, BlobMove] = {}
     for thing in things:
-        mountable = thing.source.registry is to.registry and isinstance(to.registry, Mounting)
-        for blob in _blobs((thing,)):
-            if _key(blob) not in held:
-                moves.setdefault(blob.digest, BlobMove(descriptor=blob, source=thing.source, mountable=mountable))
+        mount_from = _neighbour(to, (thing.source, *(holders if thing is things[0] else ())))
+        for blob in blobs_of((thing,)):
+            if blob_key(blob) not in held:
+                moves.setdefault(blob.digest, BlobMove(descriptor=blob, source=thing.source, mount_from=mount_from))
     return tuple(moves.values())
+
+
+def _neighbour(to: Location, places: Sequence[Location]) -> str | None:
+    """The repository of the first of these places that shares a registry with the destination, if that can mount."""
+    if not isinstance(to.registry, Mounting):
+        return None
+    return next((place.repository for place in places if place.registry is to.registry), None)
+
+
+def _split(waves: Sequence[Sequence[Manifest]], wanted: Callable[[Manifest], bool]) -> tuple[tuple[Manifest, ...], ...]:
+    """These waves with the wanted manifests only."""
+    split = (tuple(manifest for manifest in wave if wanted(manifest)) for wave in waves)
+    return tuple(wave for wave in split if wave)
 
 
 def _waves(absent: Sequence[Manifest], image: Tree) -> tuple[tuple[Manifest, ...], ...]:
@@ -237,12 +254,3 @@ def _waves(absent: Sequence[Manifest], image: Tree) -> tuple[tuple[Manifest, ...
         waves.append(tuple(manifest for digest, manifest in waiting.items() if digest in ready))
         graph.done(*ready)
     return tuple(waves)
-
-
-def _blobs(things: Iterable[Hanging]) -> list[Descriptor]:
-    return list({_key(blob): blob for one in things for manifest in one.manifests for blob in manifest.blobs}.values())
-
-
-def _key(descriptor: Descriptor) -> _Key:
-    """Two descriptors of one digest may differ in size; then one of them lies, and is not the other's alibi."""
-    return descriptor.digest, descriptor.size

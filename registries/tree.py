@@ -16,9 +16,10 @@ from typing import Final
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.errors import ContentError
-from registries.limits import INDEX_DEPTH, MANIFEST_BYTES, MANIFESTS_PER_IMAGE, MIB
+from registries.limits import INDEX_DEPTH, MANIFEST_BYTES, MANIFESTS_PER_IMAGE, MIB, QUESTIONS_AT_ONCE
 from registries.manifest import Manifest
 from registries.registry import Location
+from registries.shelf import Shelf
 from registries.stored import agrees
 from registries.strict_json import loads_object
 
@@ -49,7 +50,6 @@ class Tree:
 
     manifest: Manifest
     manifests: Mapping[Digest, Manifest]
-    platforms: tuple[Platform, ...]
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -57,30 +57,29 @@ class Tree:
         return tuple({blob.digest: blob for found in self.manifests.values() for blob in found.blobs}.values())
 
 
-def tree(location: Location, digest: Digest, *, jobs: int = 8) -> Tree:
-    """Fetch the manifest of this digest and all below it. Of blobs only a configuration is read, where nothing else
-    names the platform. Raises what `manifests_below` does.
-    """
-    found = manifests_below(location, digest, jobs=jobs)
-    return Tree(manifest=found[digest], manifests=found, platforms=_platforms(location, found))
+def tree(location: Location, digest: Digest, *, shelf: Shelf | None = None) -> Tree:
+    """Fetch the manifest of this digest and all below it. Raises what `manifests_below` does."""
+    found = manifests_below(location, digest, shelf=shelf)
+    return Tree(manifest=found[digest], manifests=found)
 
 
-def manifests_below(location: Location, digest: Digest, *, jobs: int = 8) -> dict[Digest, Manifest]:
+def manifests_below(location: Location, digest: Digest, *, shelf: Shelf | None = None) -> dict[Digest, Manifest]:
     """The manifest of this digest, which comes first, and all below it, with every promise kept.
 
     More than 4 levels below, or 1,000 manifests: `limit-exceeded`; more than 64 MiB of them: `size-limit`.
     """
     where = location.at(digest)
-    root = location.registry.manifest(location.repository, digest)
+    shelf = shelf or Shelf()
+    root = shelf.manifest(location, digest)
     found = {digest: root}
     level: Sequence[Manifest] = (root,)
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
         for depth in count(1):
             wanted = _unseen(level, found)
             if not wanted:
                 break
             _check_limits(found, wanted, depth, where)
-            level = tuple(pool.map(lambda child: _fetch(location, child), wanted))
+            level = tuple(pool.map(lambda child: _fetch(location, child, shelf), wanted))
             found.update((manifest.digest, manifest) for manifest in level)
     _check_promises(found, where)
     return found
@@ -127,13 +126,17 @@ def _check_limits(found: Mapping[Digest, Manifest], wanted: Sequence[Descriptor]
         )
 
 
-def _fetch(location: Location, child: Descriptor) -> Manifest:
-    manifest = location.registry.manifest(location.repository, child.digest)
+def _fetch(location: Location, child: Descriptor, shelf: Shelf) -> Manifest:
+    manifest = shelf.manifest(location, child.digest)
     return agrees(child, manifest, where=location.at(child.digest))
 
 
-def _platforms(location: Location, found: Mapping[Digest, Manifest]) -> tuple[Platform, ...]:
-    """The images that can run. BuildKit's attestations in an index are known by their layers."""
+def platforms(location: Location, image: Tree) -> tuple[Platform, ...]:
+    """The images that can run. BuildKit's attestations in an index are known by their layers.
+
+    Of blobs only a configuration is read, where nothing else names the platform.
+    """
+    found = image.manifests
     names = {child.digest: child.platform for manifest in found.values() for child in manifest.children}
     return tuple(
         Platform(

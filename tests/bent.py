@@ -58,9 +58,9 @@ class Bent:
             return checked([self.altered[descriptor.digest]], descriptor.digest, descriptor.size)
         return self.inner.blob(repository, descriptor)
 
-    def holds(self, repository: str, descriptor: Descriptor) -> bool:
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
         self._called("holds", str(descriptor.digest))
-        return self.inner.holds(repository, descriptor)
+        return self.inner.holds(repository, descriptor, whole=whole)
 
     def push_blob(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
         self._called("push_blob", str(descriptor.digest))

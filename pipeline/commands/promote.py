@@ -15,11 +15,13 @@ from pipeline.commands.session import (
     OutputOption,
     PlainHttpOption,
     QuietOption,
+    ReadBack,
     Session,
     TimeOption,
     TrustConfigOption,
     TrustOption,
     VerboseOption,
+    VerifyDestinationOption,
     begin,
     open_pipeline,
 )
@@ -48,6 +50,7 @@ def promote(
     identity_token: IdentityTokenOption = None,
     trust_config: TrustConfigOption = None,
     jobs: JobsOption = 8,
+    verify_destination: VerifyDestinationOption = ReadBack.RANGES,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -73,6 +76,7 @@ def promote(
         signing=None if dry_run and key is None else signing,
         plain_http=plain_http,
         jobs=jobs,
+        verify_destination=verify_destination,
         read_only=dry_run,
     )
     wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
@@ -91,6 +95,7 @@ def plan(
     *,
     definition: DefinitionOption = None,
     trust: TrustOption = None,
+    verify_destination: VerifyDestinationOption = ReadBack.RANGES,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -111,6 +116,7 @@ def plan(
         definition=definition,
         trust=trust,
         plain_http=plain_http,
+        verify_destination=verify_destination,
         effective_time=effective_time,
         read_only=True,
     )

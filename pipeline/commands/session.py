@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from pipeline.promote import Tools
     from pipeline.surroundings import Surroundings
     from pipeline.wiring import Signing
+    from registries.shelf import Shelf
+
+
+class ReadBack(StrEnum):
+    """How much of a blob is read before it counts as there."""
+
+    RANGES = "ranges"
+    FULL = "full"
+
 
 DefinitionOption = Annotated[
     Path | None,
@@ -65,6 +75,14 @@ PlainHttpOption = Annotated[
 JobsOption = Annotated[
     int, typer.Option("--jobs", envvar="SAMEBITS_JOBS", min=1, max=64, help="Blobs moved at the same time.")
 ]
+VerifyDestinationOption = Annotated[
+    ReadBack,
+    typer.Option(
+        "--verify-destination",
+        envvar="SAMEBITS_VERIFY_DESTINATION",
+        help="How much of a blob is read to prove that it is there: both ends, or every byte.",
+    ),
+]
 TimeOption = Annotated[
     str | None,
     typer.Option("--effective-time", envvar="SAMEBITS_EFFECTIVE_TIME", metavar="TIME", help="Judge as of this time."),
@@ -94,6 +112,7 @@ class Session:
     edge: Edge
     output: Output
     progress: CopyProgress | None = None
+    shelf: Shelf | None = None
 
     def finish(self, shown: Shown, *, reasons: Sequence[Reason] = ()) -> None:
         """Show a value. With reasons, they go to stderr and the process ends with their exit code."""
@@ -115,9 +134,11 @@ class Session:
         return code
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Leave the terminal as it was, and the cache within its bounds."""
         if self.progress is not None:
             self.progress.close()
+        if self.shelf is not None:
+            self.shelf.tidy()
 
 
 def begin(
@@ -163,6 +184,7 @@ def open_pipeline(
     signing: Signing | None = None,
     plain_http: list[str] | None = None,
     jobs: int = 8,
+    verify_destination: ReadBack = ReadBack.RANGES,
     effective_time: str | None = None,
     read_only: bool,
 ) -> Opened:
@@ -172,7 +194,12 @@ def open_pipeline(
     edge = session.edge
     now = parse_time(effective_time) if effective_time else edge.clock()
     named = wiring.Named(
-        definition=definition, trust=trust, signing=signing, plain_http=tuple(plain_http or ()), jobs=jobs
+        definition=definition,
+        trust=trust,
+        signing=signing,
+        plain_http=tuple(plain_http or ()),
+        jobs=jobs,
+        whole=verify_destination is ReadBack.FULL,
     )
     anchors = wiring.read_anchors(trust, edge.around)
     read = wiring.read_definition(definition, edge.around)
@@ -189,6 +216,7 @@ def open_pipeline(
         say=session.output.say,
         progress=session.progress,
     )
+    session.shelf = tools.shelf
     return Opened(pipeline=pipeline, anchors=anchors, tools=tools, now=now)
 
 

@@ -117,7 +117,10 @@ class Workshop:
         """What is said about an image in a stage's place."""
         tools, pipeline = self.tools("ci-promote"), self.pipeline
         places = tools.places.stage(pipeline, stage)
-        return gather(image, places, pipeline=pipeline, revocations=tools.revocations, now=self.clock()).records
+        found = gather(
+            image, places, pipeline=pipeline, revocations=tools.revocations, now=self.clock(), shelf=tools.shelf
+        )
+        return found.records
 
     def place(self, stage: str) -> Location:
         """A stage's place, as its registry serves it."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from registries.checked import checked, read_limited
 from registries.descriptor import Descriptor, malformed
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Refusal, TagMoved, Unauthorized, Unavailable
-from registries.limits import MANIFEST_BYTES, MIB, REFERRER_PAGES, REFERRERS, TAG_PAGES
+from registries.limits import KIB, MANIFEST_BYTES, MIB, QUESTIONS_AT_ONCE, REFERRER_PAGES, REFERRERS, TAG_PAGES
 from registries.manifest import ACCEPTED_TYPES, OCI_INDEX, Manifest, index_bytes
+from registries.once import Once
 from registries.reference import check_repository, check_tag, is_tag
 from registries.strict_json import dumps, loads_object
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from registries.transport import Answer, Request, Transport
 
 _KEPT_BYTES: Final = 16 * MIB
+_KEPT_ENTRIES: Final = 100_000
+_READ_WHOLE: Final = 64 * KIB  # a blob up to this size is proven by all its bytes: that is no more work than two ends
+_END_BYTES: Final = 4 * KIB
 _TAG_LIST_BYTES: Final = 16 * MIB
 _LOCKS: Final = 64
 _LONGEST_DIGEST: Final = 200  # characters of a header that a message may repeat; more is malformed all the same
@@ -107,8 +111,11 @@ class HttpRegistry:
     def __init__(self, host: str, *, transport: Transport) -> None:
         self._host = host
         self._transport = transport
-        self._kept: OrderedDict[tuple[str, Digest], Manifest] = OrderedDict()
-        self._kept_lock = threading.Lock()
+        self._manifests: Once[tuple[str, Digest], Manifest] = Once(weigh=lambda it: len(it.content), limit=_KEPT_BYTES)
+        self._lists: Once[tuple[str, Digest], tuple[Descriptor, ...]] = Once(weigh=len, limit=_KEPT_ENTRIES)
+        self._ours: set[tuple[str, Digest]] = set()
+        self._begun: dict[tuple[str, Digest], str] = {}
+        self._kept_by_registry: set[tuple[str, Digest]] = set()
         self._tag_locks = tuple(threading.Lock() for _ in range(_LOCKS))
         self._has_api: dict[str, bool] = {}
 
@@ -128,19 +135,13 @@ class HttpRegistry:
         where = f"{self._host}/{repository}:{tag}"
         if page.status == _NOT_FOUND:
             raise NotFound("image-not-found", "there is no such tag, or no such repository", where=where)
-        return self._keep(repository, self._read_manifest(page, None, where)).digest
+        manifest = self._read_manifest(page, None, where)
+        self._manifests.put((repository, manifest.digest), manifest)
+        return manifest.digest
 
     def manifest(self, repository: str, digest: Digest) -> Manifest:
         """Source: "Pulling manifests". What was read once is not asked for again, until it is pushed."""
-        with self._kept_lock:
-            kept = self._kept.get((repository, digest))
-        if kept is not None:
-            return kept
-        page = self._page(repository, f"manifests/{digest}", accept=ACCEPTED_TYPES)
-        where = f"{self._host}/{repository}@{digest}"
-        if page.status == _NOT_FOUND:
-            raise NotFound("image-not-found", "there is no such manifest, or no such repository", where=where)
-        return self._keep(repository, self._read_manifest(page, digest, where))
+        return self._manifests.get((repository, digest), lambda: self._fetched(repository, digest))
 
     def blob(self, repository: str, descriptor: Descriptor) -> Iterator[bytes]:
         """Source: "Pulling blobs". The descriptor's `urls` are never followed."""
@@ -152,17 +153,23 @@ class HttpRegistry:
                 raise self._transport.unexpected(answer, where)
             yield from checked(answer.chunks(), descriptor.digest, descriptor.size, where=where)
 
-    def holds(self, repository: str, descriptor: Descriptor) -> bool:
-        """Read the last byte; HEAD, and a status alone, are also answered for blobs whose bytes are gone."""
-        last = descriptor.size - 1
-        headers = {"Range": f"bytes={last}-{last}"} if descriptor.size else {}
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
+        """Read both ends, or all of it; HEAD, and a status alone, are also answered for blobs whose bytes are gone."""
+        if whole or descriptor.size <= _READ_WHOLE:
+            return self._gives(repository, descriptor, None)
+        last, first = range(descriptor.size - _END_BYTES, descriptor.size), range(_END_BYTES)
+        return self._gives(repository, descriptor, last) and self._gives(repository, descriptor, first)
+
+    def _gives(self, repository: str, descriptor: Descriptor, span: range | None) -> bool:
+        """Whether these bytes of a blob really come; None for all of them, which are hashed."""
+        headers = {"Range": f"bytes={span.start}-{span.stop - 1}"} if span is not None else {}
         with self._ask("GET", f"blobs/{descriptor.digest}", repository, headers=headers) as answer:
             if answer.status in (_NOT_FOUND, _NO_SUCH_RANGE):
                 return False
             if answer.status not in (_OK, _PARTIAL):
                 raise self._transport.unexpected(answer, f"{self._host}/{repository}@{descriptor.digest}")
             try:
-                return _serves(answer, descriptor)
+                return _serves(answer, descriptor, span)
             except ContentError:
                 return False
             except Unavailable as error:
@@ -181,28 +188,44 @@ class HttpRegistry:
             answer = self._ask("POST", f"blobs/uploads/?{query}", repository, source=source)
         except Unauthorized:
             return False
-        if answer.status == _ACCEPTED:
-            with suppress(Refusal):  # the registry forgets an unused upload by itself; this is only polite
-                self._exchange("DELETE", self._upload_url(answer), repository)
+        if answer.status == _ACCEPTED:  # an upload has begun instead, which the one that follows goes on with
+            with suppress(Refusal):
+                self._begun[repository, descriptor.digest] = self._upload_url(answer)
         return answer.status == _CREATED
 
     def push_manifest(self, repository: str, manifest: Manifest) -> None:
         """Source: "Pushing Manifests with Subject". The list of referrers is kept here unless the registry keeps it."""
-        with self._kept_lock:
-            self._kept.pop((repository, manifest.digest), None)  # whoever reads it back must get what is there
-        answer = self._put(repository, str(manifest.digest), manifest.content, manifest.media_type)
-        subject = manifest.subject
-        if subject is None:
-            return
-        if answer.headers.get("OCI-Subject") == str(subject.digest) and self._lists(repository, subject.digest):
-            return
-        self._list_in_tag(repository, subject.digest, (manifest,))
+        self.push_manifests(repository, ((manifest,),))
+
+    def push_manifests(self, repository: str, waves: Iterable[Sequence[Manifest]]) -> None:
+        """All of a wave at once. What refers to a subject is listed when all are there, in one write for each list."""
+        stored: list[Manifest] = []
+        with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
+            for wave in waves:
+                for _ in pool.map(lambda manifest: self._store(repository, manifest), wave):
+                    pass
+                stored += wave
+        unlisted: dict[Digest, list[Manifest]] = {}
+        for manifest in stored:
+            if manifest.subject is not None and not self._keeps_list(repository, manifest, manifest.subject.digest):
+                unlisted.setdefault(manifest.subject.digest, []).append(manifest)
+        for subject, manifests in unlisted.items():
+            self._list_in_tag(repository, subject, manifests)
 
     def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
-        """Source: "Listing Referrers". API and tag united, since a registry may gain the API at any time."""
+        """Source: "Listing Referrers". Asked for once, until something was pushed that belongs in this list."""
+        if (repository, digest) in self._ours:
+            return self._listed(repository, digest)
+        return self._lists.get((repository, digest), lambda: self._listed(repository, digest))
+
+    def _listed(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        """API and tag united, since a registry may gain the API at any time."""
         where = f"{self._host}/{repository}@{digest} referrers"
         found: dict[Digest, Descriptor] = {}
-        for entry in (*self._from_api(repository, digest), *self._from_tag(repository, digest)):
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            in_tag = pool.submit(self._from_tag, repository, digest)
+            in_api = self._from_api(repository, digest)
+        for entry in (*in_api, *in_tag.result()):
             with suppress(ContentError):  # one malformed entry must not hide the others
                 descriptor = Descriptor.read(entry, where=where)
                 found.setdefault(descriptor.digest, descriptor)
@@ -323,19 +346,31 @@ class HttpRegistry:
         algorithm = digest.algorithm if digest is not None else "sha256"
         return Manifest.from_bytes(page.content, media_type=page.answer.content_type, algorithm=algorithm, where=where)
 
-    def _keep(self, repository: str, manifest: Manifest) -> Manifest:
-        with self._kept_lock:
-            self._kept[repository, manifest.digest] = manifest
-            while sum(len(kept.content) for kept in self._kept.values()) > _KEPT_BYTES:
-                self._kept.popitem(last=False)
-        return manifest
+    def _fetched(self, repository: str, digest: Digest) -> Manifest:
+        page = self._page(repository, f"manifests/{digest}", accept=ACCEPTED_TYPES)
+        where = f"{self._host}/{repository}@{digest}"
+        if page.status == _NOT_FOUND:
+            raise NotFound("image-not-found", "there is no such manifest, or no such repository", where=where)
+        return self._read_manifest(page, digest, where)
+
+    def _store(self, repository: str, manifest: Manifest) -> None:
+        self._manifests.forget((repository, manifest.digest))  # whoever reads it back must get what is there
+        subject = manifest.subject
+        if subject is not None:
+            self._ours.add((repository, subject.digest))
+            self._lists.forget((repository, subject.digest))
+        answer = self._put(repository, str(manifest.digest), manifest.content, manifest.media_type)
+        if subject is not None and answer.headers.get("OCI-Subject") == str(subject.digest):
+            self._kept_by_registry.add((repository, manifest.digest))
 
     def _upload(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
         where = f"{self._host}/{repository}@{descriptor.digest}"
-        start = self._exchange("POST", "blobs/uploads/", repository)
-        if start.status != _ACCEPTED:
-            raise self._refused(start, where)
-        url = self._upload_url(start)
+        url = self._begun.pop((repository, descriptor.digest), None)
+        if url is None:
+            start = self._exchange("POST", "blobs/uploads/", repository)
+            if start.status != _ACCEPTED:
+                raise self._refused(start, where)
+            url = self._upload_url(start)
         answer = self._exchange(
             "PUT",
             f"{url}{'&' if '?' in url else '?'}{urlencode({'digest': str(descriptor.digest)})}",
@@ -402,14 +437,18 @@ class HttpRegistry:
             return ContentError("size-limit", f"the registry takes no content of this size: {said}", where=where)
         return self._transport.unexpected(answer, where)
 
-    def _lists(self, repository: str, digest: Digest) -> bool:
-        """Whether the referrers API really answers here: `OCI-Subject` alone proves nothing. Asked once."""
+    def _keeps_list(self, repository: str, manifest: Manifest, subject: Digest) -> bool:
+        """Whether the registry lists this by itself. `OCI-Subject` alone proves nothing: its API has to answer too."""
+        if (repository, manifest.digest) not in self._kept_by_registry:
+            return False
         if repository not in self._has_api:
-            page = self._page(repository, f"referrers/{digest}", accept=(OCI_INDEX,))
-            self._has_api[repository] = _is_list(page)
-        return self._has_api[repository]
+            self._from_api(repository, subject)
+        return self._has_api.get(repository, False)
 
     def _from_api(self, repository: str, digest: Digest) -> list[Any]:
+        """The entries that the referrers API gives. Whether a repository has it is found out once in a run."""
+        if not self._has_api.get(repository, True):
+            return []
         where = f"{self._host}/{repository}@{digest} referrers"
         entries: list[Any] = []
         pages = self._pages(
@@ -422,9 +461,13 @@ class HttpRegistry:
         )
         for number, page in enumerate(pages):
             if number == 0 and (page.status in _WITHOUT_API or (page.answer.ok and not _is_list(page))):
+                # Some registries answer 404 for a repository that is not there yet; only a list of its own settles it.
+                if page.status != _NOT_FOUND or "NAME_UNKNOWN" not in page.answer.codes:
+                    self._has_api.setdefault(repository, False)
                 break
             if not _is_list(page):
                 raise self._transport.unexpected(page.answer, where)
+            self._has_api[repository] = True
             entries += _entries(page.content, where)
             if len(entries) > REFERRERS:
                 raise _too_many(where)
@@ -530,17 +573,18 @@ class HttpRegistry:
         return self._tag_locks[hash((repository, tag)) % _LOCKS]
 
 
-def _serves(answer: Answer, descriptor: Descriptor) -> bool:
-    """Whether the bytes really come: exactly the one byte that was asked for, or all of them with the right hash."""
+def _serves(answer: Answer, descriptor: Descriptor, span: range | None) -> bool:
+    """Whether the bytes really come: exactly those that were asked for, or all of them with the right hash."""
     if answer.status == _OK:
         for _ in checked(answer.chunks(), descriptor.digest, descriptor.size):
             pass
         return True
-    last = descriptor.size - 1
-    promised = answer.headers.get("Content-Range", "")
-    if promised not in (f"bytes {last}-{last}/{descriptor.size}", f"bytes {last}-{last}/*"):
+    if span is None:
         return False
-    return len(read_limited(answer.chunks(), 1)) == 1
+    bounds = f"bytes {span.start}-{span.stop - 1}"
+    if answer.headers.get("Content-Range", "") not in (f"{bounds}/{descriptor.size}", f"{bounds}/*"):
+        return False
+    return len(read_limited(answer.chunks(), len(span))) == len(span)
 
 
 def _claimed(answer: Answer) -> Digest | None:

@@ -66,7 +66,7 @@ class MemoryRegistry:
             raise NotFound("blob-not-found", "there is no such blob", where=where)
         return checked(_chunks(content), descriptor.digest, descriptor.size, where=where)
 
-    def holds(self, repository: str, descriptor: Descriptor) -> bool:
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
         """Whether the blob is here and undamaged."""
         try:
             for _ in self.blob(repository, descriptor):

@@ -316,11 +316,15 @@ def put_all(registry: FaultRegistry, manifests: list[Manifest]) -> None:
     registry.tags[BUILDER, "1.0"] = str(manifests[-1].digest)
 
 
+def manifests_asked(registry: FaultRegistry) -> list[Seen]:
+    return [seen for seen in registry.requests if "/manifests/sha256:" in seen.path]
+
+
 def test_t055_an_index_nested_without_end_is_left_at_the_limit(registry: FaultRegistry) -> None:
     world = world_over(source=registry)
     put_all(registry, unlimited(50, lambda _, inner: [inner.descriptor.json()]))
     assert codes(world.enter) == ["limit-exceeded"]
-    assert len(registry.requests) <= 1 + INDEX_DEPTH
+    assert len(manifests_asked(registry)) <= INDEX_DEPTH
 
 
 def test_t055_a_tree_with_too_many_manifests_is_left_before_they_are_asked_for(registry: FaultRegistry) -> None:
@@ -332,7 +336,7 @@ def test_t055_a_tree_with_too_many_manifests_is_left_before_they_are_asked_for(r
     root = Manifest.from_bytes(dumps(index_value([branch.descriptor.json() for branch in branches])))
     put_all(registry, [*branches, root])
     assert codes(world.enter) == ["limit-exceeded"]
-    assert len(registry.requests) == 1 + len(branches)
+    assert len(manifests_asked(registry)) == len(branches)
 
 
 @pytest.mark.parametrize(("children", "code"), [(20_000, "limit-exceeded"), (100_000, "size-limit")])

@@ -352,7 +352,7 @@ class FaultRegistry:
     def _page(self, seen: Seen, items: list[Any], path: str) -> tuple[list[Any], dict[str, str]]:
         """The items after `last` (a position for referrers, a tag for tags), and the link to the rest."""
         last, size = seen.query.get("last", ""), int(seen.query.get("n") or self.page_size or 0)
-        by_name = bool(items) and isinstance(items[0], str)
+        by_name = path.endswith("/tags/list")
         rest = [item for item in items if item > last] if by_name else items[int(last or 0) :]
         if not size or len(rest) <= size:
             return rest, {}

@@ -43,7 +43,7 @@ def attach(host: str, repository: str, subject: Descriptor, writer: int, rounds:
     """What one writer attaches, one after the other, as a process that knows nothing of the others; how many it did."""
     for number in range(rounds):
         report = json.dumps({"writer": writer, "round": number}).encode()
-        store.attach_report(place(host, repository), subject, [("trivy", report)], created=CREATED)
+        store.attach(place(host, repository), subject, (), reports=[("trivy", report)], created=CREATED)
     return rounds
 
 

@@ -197,12 +197,12 @@ def test_a_copy_keeps_every_byte_and_twice_is_once(source: tuple[Digest, MemoryR
     """What is at the destination afterwards is what was at the source; a plan writes nothing; again moves nothing."""
     subject, registry = source
     place, destination = Location(registry, "app"), MemoryRegistry("destination.test:5000")
-    plan = plan_copy(subject, place, Location(ReadOnly(destination), "app"), jobs=2)
+    plan = plan_copy(subject, place, Location(ReadOnly(destination), "app"))
     assert destination.repositories["app"] == MemoryRegistry().repositories["app"]
-    moved = copy_image(plan_copy(subject, place, Location(destination, "app"), jobs=2), jobs=2)
+    moved = copy_image(plan_copy(subject, place, Location(destination, "app")))
     assert destination.repositories["app"] == registry.repositories["app"]
     assert (moved.manifests, moved.blobs) == (len(plan.manifests), len(plan.blobs))
-    assert plan_copy(subject, place, Location(destination, "app"), jobs=2).is_empty
+    assert plan_copy(subject, place, Location(destination, "app")).is_empty
 
 
 @given(published(), st.data())
@@ -218,7 +218,7 @@ def test_no_changed_byte_ever_arrives(source: tuple[Digest, MemoryRegistry], dat
     kind[digest] = bytes(content)
     destination = MemoryRegistry("destination.test:5000")
     places = Location(registry, "app"), Location(destination, "app")
-    _, refused = attempt(lambda: copy_image(plan_copy(subject, *places, jobs=2), jobs=2))
+    _, refused = attempt(lambda: copy_image(plan_copy(subject, *places)))
     arrived = destination.repositories["app"]
     assert (refused == "digest-mismatch") == (subject not in arrived.manifests)
     assert all(Digest.of(bytes_) == name for name, bytes_ in (arrived.blobs | arrived.manifests).items())

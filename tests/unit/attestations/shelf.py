@@ -44,7 +44,7 @@ class Shelf:
         yield content[:7]
         yield content[7:]
 
-    def holds(self, repository: str, descriptor: Descriptor) -> bool:
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
         return descriptor.digest in self.blobs.keys() - self.unreadable
 
     def push_blob(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:

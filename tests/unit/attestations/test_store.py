@@ -13,7 +13,7 @@ import pytest
 from attestations.bundle import BUNDLE_TYPE, Bundle
 from attestations.records.admission import ADMISSION, admission_statement
 from attestations.records.step import step_statement
-from attestations.store import REPORT_ARTIFACT, attach, attach_report, fetch, fetch_report
+from attestations.store import REPORT_ARTIFACT, attach, fetch, fetch_report
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Refusal, Unauthorized, Unavailable
@@ -196,9 +196,11 @@ def test_a_bundle_referred_to_twice_is_one_bundle_even_if_one_way_to_it_is_broke
 
 
 def test_nothing_hangs_on_an_image_nobody_attested() -> None:
-    found = fetch((place(Shelf()),), IMAGE.digest)
+    empty = place(Shelf())
+    found = fetch((empty,), IMAGE.digest)
     assert (found.bundles, found.unreadable) == ((), ())
-    assert fetch((), IMAGE.digest) == found
+    assert (found.listed, found.records) == ({empty: frozenset()}, {empty: frozenset()})
+    assert fetch((), IMAGE.digest).bundles == ()
 
 
 def test_other_referrers_are_left_aside() -> None:
@@ -326,7 +328,7 @@ REPORTS: Sequence[tuple[str, bytes]] = (("trivy", b'{"Results":[]}'), ("junit", 
 
 
 def put_reports(shelf: Shelf, reports: Sequence[tuple[str, bytes]] = REPORTS, **more: Any) -> None:
-    attach_report(place(shelf), IMAGE, reports, created=NOW, sleep=lambda _: None, wait_seconds=1, **more)
+    attach(place(shelf), IMAGE, (), reports=reports, created=NOW, sleep=lambda _: None, wait_seconds=1, **more)
 
 
 def test_reports_hang_on_the_image_as_one_artifact() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registries.copy import Moved, Transfer, copy_image, plan_copy, tree
+from registries.copy import Moved, Transfer, copy_image, plan_copy, platforms, tree
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Refusal, Unavailable, UsageError
@@ -92,27 +92,27 @@ def test_an_index_is_read_with_all_its_platforms(source: Location) -> None:
     found = tree(source, made.digest)
     assert found.manifest == made.manifest
     assert found.manifests == {manifest.digest: manifest for manifest in made.manifests}
-    assert found.platforms == made.platforms
+    assert platforms(source, found) == made.platforms
     assert {item.digest for item in found.blobs} == {descriptor.digest for descriptor, _ in made.blobs}
 
 
 def test_an_image_without_an_index_names_its_platform_itself(source: Location) -> None:
     made = image(("linux/arm64/v8",)).push(source)
-    assert tree(source, made.digest).platforms == made.platforms
+    assert platforms(source, tree(source, made.digest)) == made.platforms
 
 
 @pytest.mark.parametrize("config", [b"{}", b"no json", b'{"os":1}', b'{"os":"linux","os":"other"}'])
 def test_a_configuration_that_names_no_platform_is_no_error(source: Location, config: bytes) -> None:
     push_blob(source, blob(config, CONFIG_TYPE), config)
     made = force(source, parsed(manifest_value(blob(config, CONFIG_TYPE))))
-    assert [platform.name for platform in tree(source, made.digest).platforms] == ["unknown"]
+    assert [platform.name for platform in platforms(source, tree(source, made.digest))] == ["unknown"]
 
 
 def test_an_attestation_in_an_index_is_no_platform(source: Location) -> None:
     platform = image(("linux/amd64",))
     made = index(platform, attestation(), names=("linux/amd64", "unknown/unknown")).push(source)
     found = tree(source, made.digest)
-    assert found.platforms == platform.platforms
+    assert platforms(source, found) == platform.platforms
     assert len(found.manifests) == 3
 
 
@@ -120,7 +120,7 @@ def test_an_image_that_is_called_unknown_is_a_platform_all_the_same(source: Loca
     """Whoever writes an index could otherwise hide an image from every scan by its name."""
     hidden = image(("linux/amd64",))
     made = index(hidden, names=("unknown/unknown",)).push(source)
-    assert [platform.manifest for platform in tree(source, made.digest).platforms] == [hidden.digest]
+    assert [platform.manifest for platform in platforms(source, tree(source, made.digest))] == [hidden.digest]
 
 
 def test_a_child_that_is_listed_twice_is_one_child(source: Location) -> None:
@@ -444,7 +444,8 @@ def test_children_go_before_the_index_and_the_image_before_what_hangs_on_it(
     assert order[:4] == [manifest.digest for manifest in made.manifests]
     assert set(order[4:6]) == {note.digest, early.digest}
     assert order[6:] == [answer.digest]
-    assert [len(wave) for wave in plan.waves] == [1, 1, 1, 1, 2, 1]
+    assert [len(wave) for wave in plan.content] == [1, 1, 1, 1]
+    assert [len(wave) for wave in plan.hanging] == [2, 1]
 
 
 def test_a_manifest_that_is_child_and_grandchild_goes_before_both_its_parents(
@@ -1107,7 +1108,7 @@ def test_an_interruption_stops_what_is_under_way(source: Location, destination: 
 
     @dataclass
     class Half(Swallowing):
-        def holds(self, repository: str, descriptor: Descriptor) -> bool:
+        def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
             return slow.begun.is_set() and descriptor.digest != slow.endless
 
         def push_blob(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from registries.catalogue import REF_NAME
-from registries.copy import copy_image, plan_copy, tree
+from registries.copy import copy_image, plan_copy, platforms, tree
 from registries.digest import Digest
 from registries.errors import NotFound, Refusal, Unavailable
 from registries.kinds.docker import CONFIG_TYPE, PLAIN_LAYER_TYPE, SavedImage, docker_image
@@ -134,7 +134,7 @@ def test_an_image_of_an_engine_is_copied_like_any_other() -> None:
     destination = Location(MemoryRegistry(), "app")
     moved = copy_image(plan_copy(digest, Location(found, ""), destination))
     assert (moved.manifests, moved.blobs) == (1, 4)
-    assert [platform.name for platform in tree(destination, digest).platforms] == ["linux/amd64"]
+    assert [platform.name for platform in platforms(destination, tree(destination, digest))] == ["linux/amd64"]
 
 
 def test_an_image_without_layers_is_one_too() -> None:
