@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from attestations.cosign_key import EncryptedKey, WrongPassword
 from attestations.envelope import to_base64
 from attestations.errors import AttestationError
 from registries.digest import Digest
@@ -68,37 +69,54 @@ def new_key(kind: KeyKind = KeyKind.P256, *, passphrase: bytes | None = None) ->
 
 
 def load_private_key(pem: bytes, passphrase: bytes | None = None, *, where: str = "") -> PrivateKey:
-    """A key to sign with, from PKCS #8, SEC 1 or PKCS #1. A passphrase for a key that has none is left unused.
+    """A key to sign with, from PKCS #8, SEC 1, PKCS #1 or cosign's encrypted form.
 
-    Raises `key-malformed`, `key-unsupported`, `key-passphrase-missing`, `key-passphrase-wrong` and
-    `algorithm-not-allowed`.
+    A passphrase for a key that has none is left unused. Raises `key-malformed`, `key-passphrase-missing`,
+    `key-passphrase-wrong` and `algorithm-not-allowed`.
     """
     if b"ENCRYPTED SIGSTORE PRIVATE KEY" in pem or b"ENCRYPTED COSIGN PRIVATE KEY" in pem:
-        raise UsageError(
-            "key-unsupported",
-            "the private key is encrypted in cosign's own format, which is not read",
-            where=where,
-            hint=_NEW_KEY,
-        )
+        return _may_sign(_cosign_key(pem, passphrase, where), where)
     encrypted = b"ENCRYPTED PRIVATE KEY" in pem or b"4,ENCRYPTED" in pem
     if encrypted and not passphrase:
-        raise UsageError(
-            "key-passphrase-missing",
-            "the private key is encrypted and no passphrase was given",
-            where=where,
-            hint="export SAMEBITS_KEY_PASSPHRASE=… (or COSIGN_PASSWORD)",
-        )
+        raise _no_passphrase(where)
     try:
         key = serialization.load_pem_private_key(pem, passphrase if encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if encrypted:
-            raise UsageError(
-                "key-passphrase-wrong", "the passphrase does not open the private key", where=where
-            ) from error
+            raise _wrong_passphrase(where) from error
         raise UsageError(
             "key-malformed", "no private key in PEM form (PKCS #8, SEC 1 or PKCS #1)", where=where, hint=_NEW_KEY
         ) from error
     return _may_sign(key, where)
+
+
+def _cosign_key(pem: bytes, passphrase: bytes | None, where: str) -> object:
+    """A key as `cosign generate-key-pair` encrypts it; the empty password is allowed there."""
+    if passphrase is None:
+        raise _no_passphrase(where)
+    try:
+        return serialization.load_der_private_key(EncryptedKey.from_pem(pem).open(passphrase), None)
+    except WrongPassword as error:
+        raise _wrong_passphrase(where) from error
+    except AttestationError as error:
+        message = f"encrypted as cosign does it, but {error.reasons[0].message}"
+        raise UsageError("key-malformed", message, where=where, hint=_NEW_KEY) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        message = "what is encrypted in the file is no private key (PKCS #8)"
+        raise UsageError("key-malformed", message, where=where, hint=_NEW_KEY) from error
+
+
+def _no_passphrase(where: str) -> UsageError:
+    return UsageError(
+        "key-passphrase-missing",
+        "the private key is encrypted and no passphrase was given",
+        where=where,
+        hint="export SAMEBITS_KEY_PASSPHRASE=… (or COSIGN_PASSWORD)",
+    )
+
+
+def _wrong_passphrase(where: str) -> UsageError:
+    return UsageError("key-passphrase-wrong", "the passphrase does not open the private key", where=where)
 
 
 def load_public_key(pem: bytes, *, where: str = "") -> bytes:

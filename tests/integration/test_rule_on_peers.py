@@ -15,6 +15,8 @@ from attestations.keys import load_public_key
 from attestations.records.admission import ADMISSION
 from attestations.records.step import STEP
 from attestations.signers.identities import IdentityVerifier
+from attestations.signers.key import KeySigner
+from attestations.statement import Statement
 from attestations.summary import SUMMARY
 from attestations.verify import Verified, sift
 from registries.digest import Digest
@@ -133,6 +135,20 @@ def test_samebits_believes_what_cosign_attests(host: str, tmp_path: Path) -> Non
     world.promote("1.0", "test")
     after = store.fetch((world.place("test"),), image.digest).bundles
     assert reviews[0].record in {bundle.record for bundle in after}
+
+
+@pytest.mark.parametrize("password", ["", "correct horse"])
+def test_cosign_verifies_what_is_signed_with_a_key_that_it_made(host: str, tmp_path: Path, password: str) -> None:
+    world = world_on(host, host, f"signed-with-cosign-key-{len(password)}")
+    image = world.in_build()
+    place = world.place("build")
+    key, review = tmp_path / "signer", "https://example.test/review/v1"
+    peers.run("cosign", "generate-key-pair", "--output-key-prefix", str(key), env={"COSIGN_PASSWORD": password})
+    signer = KeySigner.from_pem(Path(f"{key}.key").read_bytes(), password.encode())
+    bundle = signer.sign(Statement.about(image.digest, predicate_type=review, predicate={"reviewed": True}))
+    store.attach(place, image.manifest.descriptor, (bundle,), created=world.now)
+    verify = ("verify-attestation", "--allow-http-registry", "--insecure-ignore-tlog", "--type", review)
+    peers.run("cosign", *verify, "--key", f"{key}.pub", f"{place}@{image.digest}")
 
 
 def test_crane_and_oras_read_the_promoted_image_with_the_same_digest(host: str) -> None:

@@ -112,18 +112,6 @@ def test_what_is_no_private_key_is_refused(content: bytes) -> None:
     assert error.value.code == "key-malformed"
 
 
-@pytest.mark.parametrize("label", [b"SIGSTORE", b"COSIGN"])
-def test_a_key_in_the_format_of_cosign_is_refused_by_name(label: bytes) -> None:
-    content = b"-----BEGIN ENCRYPTED %b PRIVATE KEY-----\ne30=\n-----END ENCRYPTED %b PRIVATE KEY-----\n" % (
-        label,
-        label,
-    )
-    with pytest.raises(UsageError) as error:
-        load_private_key(content, PASSPHRASE)
-    assert error.value.code == "key-unsupported"
-    assert error.value.reasons[0].hint
-
-
 @pytest.mark.parametrize(
     "key",
     [
