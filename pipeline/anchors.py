@@ -94,12 +94,11 @@ def read(content: bytes, *, path: str, read_file: ReadFile) -> Anchors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signers:
-    """The signers of one file by name. Those without an identity are named too: by a KMS key, or a key with a fault."""
+    """The signers of one file by name. Those without an identity are named too: by a key with a fault."""
 
     names: tuple[str, ...]
     identities: Mapping[str, Identity]
     materials: tuple[tuple[str, Digest], ...]
-    kms: frozenset[str]
 
     @classmethod
     def read(cls, document: Document, entries: Mapping[str, SignerEntry], read_file: ReadFile) -> Signers:
@@ -111,7 +110,7 @@ class Signers:
             valid = _validity(document, name, entry.valid)
             same: object
             match entry:
-                case KeyEntry():
+                case KeyEntry() | KmsEntry():
                     content = _key_file(document, name, entry.key, read_file)
                     if content is None:
                         continue
@@ -124,8 +123,6 @@ class Signers:
                     identities[name] = KeylessIdentity(
                         name=name, issuer=entry.issuer, subject=entry.subject, valid=valid
                     )
-                case KmsEntry():
-                    same = entry.kms
             if same in known:
                 message = f"`{name}` is the same signer as `{known[same]}`; one signer has one name"
                 document.faults.add(document.key_at("signers", name), message)
@@ -134,7 +131,6 @@ class Signers:
             names=tuple(entries),
             identities=identities,
             materials=tuple(sorted(materials.items())),
-            kms=frozenset(name for name, entry in entries.items() if isinstance(entry, KmsEntry)),
         )
 
     def role(
@@ -153,14 +149,11 @@ class Signers:
         return self.role(document, ("owners", "signers"), "owners", entry.signers, entry.threshold)
 
     def check(self, document: Document, steps: tuple[str | int, ...], names: Sequence[str]) -> None:
-        """Every name is a signer that can be verified."""
+        """Every name is a signer."""
         for number, name in enumerate(names):
             at = document.at(*steps, number)
             if name not in self.names:
                 document.faults.add(at, f"there is no signer `{name}`", hint=suggestion(name, self.names))
-            elif name in self.kms:
-                message = f"`{name}` has a KMS key, whose signatures can't be verified in this version"
-                document.faults.add(at, message, hint=f"export its public key and write `{name}: {{key: FILE}}`")
 
 
 def _sigstore(document: Document, entry: SigstoreEntry | None, read_file: ReadFile) -> Sigstore | None:

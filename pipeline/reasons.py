@@ -447,6 +447,10 @@ _UNAUTHORIZED: Final[_Rows] = {
         "There is nothing to sign with: no key was named, and no identity token was found.",
         "Name a key (--key FILE, or SAMEBITS_KEY), or let the CI give the job an identity token.",
     ),
+    "key-refused": (
+        "The keeper of the key does not let it be used.",
+        "Check the key's name, and the login or PIN that its keeper wants: AWS, Vault, or the token's.",
+    ),
     "identity-not-granted": (
         "The CI gives this job no identity token.",
         "Grant it: `permissions: {id-token: write}` on GitHub, `id_tokens:` with `aud: sigstore` on GitLab.",
@@ -538,6 +542,10 @@ _UNAVAILABLE: Final[_Rows] = {
     "verdict-stale": ("The verdict is too old to be used.", "Ask again; the image is then judged anew."),
     "duplicate-request": ("The request was done already.", "Nothing is to do; the first result counts."),
     "request-unanswered": ("A request got no result.", "Send it again; doing it twice changes nothing."),
+    "key-unavailable": (
+        "The keeper of the key can't be asked.",
+        "Run it again when it answers; what was moved already is not moved twice.",
+    ),
     "signing-unavailable": (
         "The certificate authority or the transparency log can't be asked.",
         "Run it again; what was moved already is not moved twice.",

@@ -86,9 +86,12 @@ class KeylessEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KmsEntry:
-    """A signer known by a key in a key management service."""
+    """A signer whose private key never leaves its keeper; it is known by the public key all the same."""
 
-    kms: Annotated[str, Matches(r"[a-z][a-z0-9]*://[!-~]+", "a URI such as gcpkms://…"), Note("The key's URI.")]
+    key: Annotated[str, Note("The public key, a PEM file named relative to this file.")]
+    kms: Annotated[
+        str, Matches(r"[a-z][a-z0-9]*:[!-~]+", "a URI such as awskms:///…"), Note("Where the private key is: a remark.")
+    ]
     valid: Period = Period()
 
 

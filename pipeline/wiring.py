@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attestations.signers import SIGNERS
+from attestations.bundle_verifier import Sigstore
+from attestations.signers.key import KeySigner
 from attestations.verify import Signer
 from pipeline import anchors as anchors_file
 from pipeline import definition as definition_file
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 DEFINITION_NAME: Final = "samebits.yaml"
 SIGNATURES_SUFFIX: Final = ".sigstore.jsonl"
 TRUST_NAME: Final = "trust.yaml"
+
+_KEY_URI = re.compile(r"pkcs11:|[a-z][a-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,19 +93,24 @@ def signatures_path(definition: Path) -> Path:
     return definition.with_name(definition.name + SIGNATURES_SUFFIX)
 
 
-def open_signer(signing: Signing, around: Surroundings, clock: Callable[[], datetime]) -> Signer:
+def open_signer(
+    signing: Signing, around: Surroundings, clock: Callable[[], datetime], pinned: Sigstore | None = None
+) -> Signer:
     """The signer of this run: the key that was named, else whoever the run's identity token names."""
     if signing.key is None:
-        return _open_keyless(signing, around, clock)
-    scheme, colon, _ = signing.key.partition("://")
-    if colon and scheme not in SIGNERS:
-        raise UsageError("key-unsupported", f"no signer for {scheme}:// in this version", hint="--key FILE")
+        return _open_keyless(signing, around, clock, pinned)
+    if _KEY_URI.match(signing.key):
+        from attestations.signers.remote import open_remote
+
+        return open_remote(signing.key, around.environment)
     passphrase = next((around.environment[name] for name in PASSPHRASES if name in around.environment), None)
     pem = read_file(Path(signing.key), DEFINITION_BYTES)
-    return SIGNERS["file"](pem, None if passphrase is None else passphrase.encode())
+    return KeySigner.from_pem(pem, None if passphrase is None else passphrase.encode(), where=signing.key)
 
 
-def _open_keyless(signing: Signing, around: Surroundings, clock: Callable[[], datetime]) -> Signer:
+def _open_keyless(
+    signing: Signing, around: Surroundings, clock: Callable[[], datetime], pinned: Sigstore | None
+) -> Signer:
     """Nothing is asked of anybody before the signer is used; a file that can't be read is told at once."""
     from attestations.signers import keyless
     from attestations.signers.tokens import TOKEN_BYTES, find_token
@@ -114,7 +123,8 @@ def _open_keyless(signing: Signing, around: Surroundings, clock: Callable[[], da
         read_file=lambda path: read_file(path, TOKEN_BYTES),
         detect=keyless.detect,
     )
-    return keyless.KeylessSigner(config=TrustConfig.of(files) if files else None, tokens=tokens, clock=clock)
+    config = TrustConfig.of(files) if files else None
+    return keyless.KeylessSigner(config=config, tokens=tokens, clock=clock, pinned=pinned)
 
 
 def open_places(named: Named, around: Surroundings, *, read_only: bool) -> Places:
@@ -162,7 +172,7 @@ def open_tools(
     return Tools(
         places=open_places(named, around, read_only=read_only),
         revocations=anchors.revocations,
-        signer=open_signer(named.signing, around, clock) if named.signing else None,
+        signer=open_signer(named.signing, around, clock, anchors.sigstore) if named.signing else None,
         by=invocation(around.environment),
         tool=tool,
         jobs=named.jobs,

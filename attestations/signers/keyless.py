@@ -17,13 +17,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestations.bundle import Bundle
+from attestations.bundle_verifier import BundleVerifier, Sigstore, check_identity
+from attestations.certificates import read_leaf
 from attestations.errors import AttestationError
 from attestations.identity import KeylessIdentity, Role
 from attestations.signers.tokens import NAME_ONE, TokenSource, check_claims
 from attestations.signers.trust_config import TrustConfig
 from attestations.statement import Statement
+from attestations.trusted_root import TrustedRoot
 from registries.errors import Refusal, Unauthorized, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -57,12 +61,14 @@ class _Issued:
 class KeylessSigner:
     """Signs with certificates of one Sigstore instance; `config` is None for the public one.
 
-    Every bundle is verified before it is handed out. `clock` tells when a certificate has to be renewed.
+    Every bundle is verified before it is handed out: against `pinned`, what the trust file says, else against the root
+    of `config`, else by sigstore against the public root. `clock` tells when a certificate has to be renewed.
     """
 
     config: TrustConfig | None
     tokens: TokenSource
     clock: Callable[[], datetime]
+    pinned: Sigstore | None = None
     seconds: float = EXCHANGE_SECONDS
     _trusted: ClientTrustConfig | None = field(default=None, init=False, repr=False)
     _issued: _Issued | None = field(default=None, init=False, repr=False)
@@ -97,11 +103,23 @@ class KeylessSigner:
             raise AttestationError("payload-malformed", "the new bundle does not hold what was to be signed")
         if issued.stamped and not bundle.material.timestamps:
             raise _unstamped(heard)
-        self._verify(made, issued)
+        believed = self._believed()
+        if believed is None:
+            self._verify_publicly(made, issued)
+        else:
+            self._verify(bundle, issued, believed)
         return bundle
 
-    def _verify(self, made: TheirBundle, issued: _Issued) -> None:
-        """As anybody would who has the trusted root."""
+    def _believed(self) -> Sigstore | None:
+        if self.pinned is not None or self.config is None:
+            return self.pinned
+        return Sigstore(root=TrustedRoot.from_bytes(self.config.trusted_root))
+
+    def _verify(self, bundle: Bundle, issued: _Issued, believed: Sigstore) -> None:
+        proven = BundleVerifier(believed.root, believed.requirements).certified(bundle)
+        check_identity(proven, KeylessIdentity(name="this run", issuer=issued.issuer, subject=issued.subject))
+
+    def _verify_publicly(self, made: TheirBundle, issued: _Issued) -> None:
         from sigstore.errors import VerificationError
         from sigstore.verify import Verifier
         from sigstore.verify.policy import Identity
@@ -228,8 +246,8 @@ def _refusal(whom: str, error: BaseException) -> BaseException:
             message = f"the CI gave no identity token: {_said(error)}"
             return Unauthorized("identity-not-granted", message, where=whom, hint=NAME_ONE)
         case VerificationError():
-            message = f"the new certificate is not shown to be in a log that is trusted: {_said(error)}"
-            return AttestationError("chain-untrusted", message, where=whom)
+            message = f"the new certificate is not promised by a log that is trusted: {_said(error)}"
+            return AttestationError("certificate-timestamp-invalid", message, where=whom)
         case Exception():
             answer = getattr(error.__cause__, "response", None)
             if answer is None:
@@ -257,11 +275,11 @@ def _quoted(text: str) -> str:
 
 
 def _named(certificate: x509.Certificate) -> tuple[str, str]:
-    """The issuer and the subject of a certificate: both, or `certificate-invalid`."""
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    issuer = certificate.extensions.get_extension_for_oid(x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")).value
-    assert isinstance(issuer, x509.UnrecognizedExtension)  # noqa: S101
-    return issuer.value.decode(), str(next(iter(names)).value)
+    """The issuer and the subject of a certificate: exactly one of each, or `certificate-invalid`."""
+    leaf = read_leaf(certificate.public_bytes(Encoding.DER), where="the new certificate")
+    if leaf.issuer is None or len(leaf.names) != 1:
+        raise AttestationError("certificate-invalid", "the new certificate does not name one issuer and one subject")
+    return leaf.issuer, leaf.names[0]
 
 
 @contextlib.contextmanager

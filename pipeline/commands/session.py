@@ -39,7 +39,7 @@ TrustOption = Annotated[
     Path | None, typer.Option("--trust", envvar="SAMEBITS_TRUST", help="The pinned trust file.", metavar="FILE")
 ]
 KeyOption = Annotated[
-    str | None, typer.Option("--key", envvar="SAMEBITS_KEY", help="The private key to sign with.", metavar="FILE")
+    str | None, typer.Option("--key", envvar="SAMEBITS_KEY", help="The private key to sign with.", metavar="FILE|URI")
 ]
 IdentityTokenOption = Annotated[
     str | None,

@@ -6,25 +6,36 @@ import json
 import socket
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from sigstore.models import Bundle as TheirBundle
-from sigstore.models import TrustedRoot
+from sigstore.models import TrustedRoot as TheirRoot
 from sigstore.verify import Verifier
-from sigstore.verify.policy import Identity
+from sigstore.verify.policy import AnyOf, Identity
 
 from attestations import store
+from attestations.bundle import Bundle
+from attestations.bundle_verifier import Sigstore
 from attestations.identity import KeylessIdentity, Role
 from attestations.keys import new_key
+from attestations.records.admission import ADMISSION
+from attestations.signers.identities import IdentityVerifier
 from attestations.signers.keyless import KeylessSigner
 from attestations.signers.tokens import TokenSource
 from attestations.signers.trust_config import TrustConfig
 from attestations.statement import Statement
+from attestations.summary import SUMMARY
+from attestations.trusted_root import TrustedRoot
+from attestations.verify import Verified
 from registries.digest import Digest
 from registries.errors import Refusal
 from registries.kinds.http import http_registry
@@ -34,9 +45,9 @@ from scripts.private_sigstore import material, services
 from scripts.private_sigstore.material import Ports
 from scripts.private_sigstore.stack import PrivateSigstore
 from tests import peers
-from tests.e2e.shop import Shop, now
+from tests.e2e.shop import Ended, Shop, now, opened
 from tests.images import image
-from tests.private_sigstore import BUILD, PROMOTE, private_sigstore
+from tests.private_sigstore import BUILD, PROMOTE, WORKFLOWS, private_sigstore
 from tests.world import DEFINITION
 
 pytestmark = pytest.mark.peer
@@ -75,7 +86,7 @@ def test_what_cosign_signs_is_verified_by_cosign_and_sigstore_python_and_read_by
 
     bundles = store.fetch((place,), made.digest).bundles
     bundle = next(bundle for bundle in bundles if "logIndex" in bundle.material.log_entries[0])
-    verifier = Verifier(trusted_root=TrustedRoot.from_file(str(stack.trusted_root)))
+    verifier = Verifier(trusted_root=TheirRoot.from_file(str(stack.trusted_root)))
     policy = Identity(identity=BUILD, issuer=stack.issuer())
     kind, payload = verifier.verify_dsse(TheirBundle.from_json(bundle.content), policy)
     assert (kind, payload) == ("application/vnd.in-toto+json", bundle.envelope.payload)
@@ -132,7 +143,7 @@ def test_what_samebits_signs_is_verified_by_cosign_and_sigstore_python(stack: Pr
     identity = ("--certificate-identity", BUILD, "--certificate-oidc-issuer", stack.issuer())
     peers.run("cosign", "verify-attestation", *trust, *identity, f"{place}@{made.digest}")
 
-    verifier = Verifier(trusted_root=TrustedRoot.from_file(str(stack.trusted_root)))
+    verifier = Verifier(trusted_root=TheirRoot.from_file(str(stack.trusted_root)))
     policy = Identity(identity=BUILD, issuer=stack.issuer())
     assert verifier.verify_dsse(TheirBundle.from_json(bundle.content), policy)[1] == about.content
     assert (len(bundle.material.log_entries), len(bundle.material.timestamps)) == (1, 1)
@@ -178,7 +189,7 @@ def test_a_github_job_signs_with_its_own_identity(stack: PrivateSigstore, tmp_pa
     (line,) = (shop.folder / "samebits.yaml.sigstore.jsonl").read_bytes().splitlines()
     bundle = TheirBundle.from_json(line)
     policy = Identity(identity=PROMOTE, issuer=stack.issuer())
-    Verifier(trusted_root=TrustedRoot.from_file(str(stack.trusted_root))).verify_dsse(bundle, policy)
+    Verifier(trusted_root=TheirRoot.from_file(str(stack.trusted_root))).verify_dsse(bundle, policy)
 
     other = shop.run("definition", "sign", env={**job, **stack.ambient(BUILD)})
     assert (other.code, other.reasons) == (5, ["signer-not-for-stage"])
@@ -242,13 +253,26 @@ def test_a_bundle_without_its_time_stamp_is_not_handed_out(
 def test_a_certificate_that_is_in_no_trusted_log_is_not_used(stack: PrivateSigstore) -> None:
     changed = config(stack)
     other = config_of_another(changed, "ctlogs")
-    assert refused(lambda: signer(stack, config=other).public_name) == "chain-untrusted"
+    assert refused(lambda: signer(stack, config=other).public_name) == "certificate-timestamp-invalid"
 
 
-@pytest.mark.parametrize("part", ["tlogs", "certificateAuthorities", "timestampAuthorities"])
-def test_a_bundle_that_the_trusted_root_does_not_verify_is_not_handed_out(stack: PrivateSigstore, part: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        ("tlogs", "log-entry-invalid"),
+        ("certificateAuthorities", "chain-untrusted"),
+        ("timestampAuthorities", "timestamp-untrusted"),
+    ],
+)
+def test_a_bundle_that_the_trusted_root_does_not_verify_is_not_handed_out(
+    stack: PrivateSigstore, part: str, code: str
+) -> None:
     mine = signer(stack, config=config_of_another(config(stack), part))
-    assert refused(lambda: mine.sign(statement())) == "signature-invalid"
+    assert refused(lambda: mine.sign(statement())) == code
+    root = json.dumps(config_of_another(config(stack), part)["trustedRoot"]).encode()
+    mine = signer(stack)
+    mine.pinned = Sigstore(root=TrustedRoot.from_bytes(root))
+    assert refused(lambda: mine.sign(statement())) == code
 
 
 def config_of_another(value: dict[str, Any], part: str) -> dict[str, Any]:
@@ -267,6 +291,216 @@ def test_a_trust_config_that_sigstore_cannot_use_is_told_before_anything_is_aske
     assert refused(lambda: signer(stack, config={**config(stack), "trustedRoot": {}}).public_name) == (
         "trust-config-malformed"
     )
+
+
+# what is refused of a signed record
+
+
+@pytest.fixture(scope="module")
+def signed(stack: PrivateSigstore) -> tuple[Bundle, Bundle]:
+    """Two records by one certificate."""
+    mine = signer(stack)
+    return mine.sign(statement("one")), mine.sign(statement("two"))
+
+
+def verifying(
+    stack: PrivateSigstore,
+    bundle: Bundle,
+    *,
+    subject: str = BUILD,
+    issuer: str | None = None,
+    root: dict[str, Any] | None = None,
+    about: Digest = IMAGE,
+) -> Verified:
+    content = stack.trusted_root.read_bytes() if root is None else json.dumps(root).encode()
+    identity = KeylessIdentity(name="ci", issuer=issuer or stack.issuer(), subject=subject)
+    pinned = Sigstore(root=TrustedRoot.from_bytes(content))
+    return IdentityVerifier((identity,), now(), pinned).verify(bundle, about)
+
+
+def bent(bundle: Bundle, change: Callable[[Any], None]) -> Bundle:
+    value = json.loads(bundle.content)
+    change(value["verificationMaterial"])
+    return Bundle.from_bytes(json.dumps(value).encode())
+
+
+def test_a_signed_record_is_believed_with_the_time_that_the_authority_stamped(
+    stack: PrivateSigstore, signed: tuple[Bundle, Bundle]
+) -> None:
+    for bundle in signed:
+        found = verifying(stack, bundle)
+        assert (found.signer.name, found.record) == ("ci", bundle.record)
+        assert found.proved_time is not None
+        assert abs(found.proved_time - now()) < timedelta(minutes=5)
+
+
+def test_another_subject_issuer_or_image_is_not_believed(stack: PrivateSigstore, signed: tuple[Bundle, Bundle]) -> None:
+    assert refused(lambda: verifying(stack, signed[0], subject=PROMOTE)) == "identity-mismatch"
+    assert refused(lambda: verifying(stack, signed[0], issuer=stack.issuer("email"))) == "issuer-mismatch"
+    assert refused(lambda: verifying(stack, signed[0], about=Digest.of(b"another"))) == "subject-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        ("tlogs", "log-entry-invalid"),
+        ("ctlogs", "threshold-not-met"),
+        ("certificateAuthorities", "chain-untrusted"),
+        ("timestampAuthorities", "timestamp-untrusted"),
+    ],
+)
+def test_what_another_instance_vouches_for_is_not_believed(
+    stack: PrivateSigstore, signed: tuple[Bundle, Bundle], part: str, code: str
+) -> None:
+    root = config_of_another(config(stack), part)["trustedRoot"]
+    assert refused(lambda: verifying(stack, signed[0], root=root)) == code
+
+
+def test_a_record_without_its_stamp_or_entry_or_with_those_of_another_is_not_believed(
+    stack: PrivateSigstore, signed: tuple[Bundle, Bundle]
+) -> None:
+    first, second = signed
+    others = json.loads(second.content)["verificationMaterial"]
+
+    def drop(member: str) -> Bundle:
+        return bent(first, lambda material: material.pop(member))
+
+    def swap(member: str) -> Bundle:
+        return bent(first, lambda material: material.update({member: others[member]}))
+
+    assert refused(lambda: verifying(stack, drop("timestampVerificationData"))) == "time-unproven"
+    assert refused(lambda: verifying(stack, drop("tlogEntries"))) == "threshold-not-met"
+    assert refused(lambda: verifying(stack, swap("tlogEntries"))) == "log-entry-mismatch"
+    assert refused(lambda: verifying(stack, swap("timestampVerificationData"))) == "timestamp-untrusted"
+
+
+def test_an_authority_that_had_expired_or_was_no_longer_trusted_is_not_believed(
+    stack: PrivateSigstore, signed: tuple[Bundle, Bundle]
+) -> None:
+    retired = config(stack)["trustedRoot"]
+    retired["certificateAuthorities"][0]["validFor"]["end"] = "2026-01-01T00:00:00Z"
+    retired["certificateAuthorities"][0]["validFor"]["start"] = "2025-01-01T00:00:00Z"
+    assert refused(lambda: verifying(stack, signed[0], root=retired)) == "chain-untrusted"
+
+    expired = config(stack)["trustedRoot"]
+    certificate = b64encode(expired_authority(stack.folder)).decode()
+    expired["certificateAuthorities"][0]["certChain"] = {"certificates": [{"rawBytes": certificate}]}
+    assert refused(lambda: verifying(stack, signed[0], root=expired)) == "certificate-expired"
+
+
+def expired_authority(folder: Path) -> bytes:
+    """The authority that issued the certificates, with a certificate of its own that ended yesterday."""
+    key = load_pem_private_key((folder / "fulcio.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    today = x509.load_pem_x509_certificates((folder / "fulcio.crt").read_bytes())[0]
+    builder = x509.CertificateBuilder(
+        issuer_name=today.subject,
+        subject_name=today.subject,
+        public_key=today.public_key(),
+        serial_number=1,
+        not_valid_before=now() - timedelta(days=30),
+        not_valid_after=now() - timedelta(days=1),
+    )
+    for extension in today.extensions:
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+# a whole promotion
+
+JOBS = {name: f"{WORKFLOWS}/{name}.yml@refs/heads/main" for name in ("owner", "ci-build", "ci-promote", "scanner")}
+
+
+@pytest.fixture(scope="module")
+def promoted(stack: PrivateSigstore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, str]]:
+    """A shop whose every signer is keyless, with an image that went all the way; and the image's digest."""
+    with opened(tmp_path_factory.mktemp("keyless")) as shop:
+        keyless(shop, stack)
+        image = shop.built("1.0")
+        unit, *scans = shop.reports(image, "1.0")
+        for job, *command in (
+            ("owner", "definition", "sign"),
+            ("ci-build", "promote", "build", "oci:image:1.0"),
+            ("ci-build", "step", "build", "unit", "1.0", unit),
+            ("scanner", "step", "build", "scan", "1.0", *scans),
+            ("ci-promote", "promote", "test", "1.0"),
+            ("ci-promote", "step", "test", "integration", "1.0"),
+            ("ci-promote", "promote", "prod", "1.0"),
+        ):
+            ended = run_as(shop, stack, job, *command)
+            assert ended.code == 0, ended.stderr
+            assert "eyJ" not in ended.stdout + ended.stderr
+        yield shop, str(image.digest)
+
+
+def keyless(shop: Shop, stack: PrivateSigstore) -> None:
+    """Name jobs instead of keys, and pin the instance's trusted root."""
+    shop.write("trusted_root.json", stack.trusted_root.read_bytes())
+    for name in ("samebits.yaml", "trust.yaml"):
+        text = (shop.folder / name).read_text()
+        for signer_name, subject in JOBS.items():
+            entry = f'{{issuer: "{stack.issuer()}", subject: "{subject}"}}'
+            text = text.replace(f"{signer_name}: {{key: keys/{signer_name}.pub}}", f"{signer_name}: {entry}")
+        shop.write(name, text)
+    shop.write("trust.yaml", (shop.folder / "trust.yaml").read_text() + "sigstore: {trusted-root: trusted_root.json}\n")
+    (shop.folder / "samebits.yaml.sigstore.jsonl").unlink()
+
+
+def run_as(shop: Shop, stack: PrivateSigstore, job: str, *command: str) -> Ended:
+    """As a GitHub job runs it, which asks for its token itself."""
+    environment = {**stack.ambient(JOBS[job]), "SAMEBITS_TRUST_CONFIG": str(stack.trust_config)}
+    ended = shop.run(*command, env=environment)
+    assert "eyJ" not in ended.stdout + ended.stderr
+    return ended
+
+
+def test_an_image_goes_from_build_to_prod_without_any_key(promoted: tuple[Shop, str], stack: PrivateSigstore) -> None:
+    shop, image = promoted
+    verified = shop.run("verify", "prod", "1.0", "-o", "json")
+    assert verified.code == 0, verified.stderr
+    assert image in verified.stdout
+    again = run_as(shop, stack, "ci-promote", "promote", "prod", "1.0")
+    assert again.code == 0, again.stderr
+
+    other = run_as(shop, stack, "ci-build", "promote", "prod", "1.0")
+    assert (other.code, other.reasons) == (5, ["signer-not-for-stage"])
+
+
+def test_cosign_and_sigstore_python_verify_the_records_of_a_promotion(
+    promoted: tuple[Shop, str], stack: PrivateSigstore
+) -> None:
+    shop, image = promoted
+    place = shop.workshop.place("prod")
+    trust = ("--allow-http-registry", "--trusted-root", str(stack.trusted_root))
+    identity = ("--certificate-identity", JOBS["ci-promote"], "--certificate-oidc-issuer", stack.issuer())
+    for kind in (ADMISSION, SUMMARY):
+        peers.run("cosign", "verify-attestation", *trust, *identity, "--type", kind, f"{place}@{image}")
+    bundles = store.fetch((place,), Digest.parse(image)).bundles
+    verifier = Verifier(trusted_root=TheirRoot.from_file(str(stack.trusted_root)))
+    anybody = AnyOf([Identity(identity=job, issuer=stack.issuer()) for job in JOBS.values()])
+    assert len(bundles) >= 8
+    for bundle in bundles:
+        assert verifier.verify_dsse(TheirBundle.from_json(bundle.content), anybody)[1] == bundle.envelope.payload
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("sigstore: {trusted-root: trusted_root.json}", ""), "chain-untrusted"),
+        (("sigstore: {trusted-root: trusted_root.json}", "sigstore: {trusted-root: other.json}"), "log-entry-invalid"),
+        (("owner.yml@", "other.yml@"), "identity-mismatch"),
+    ],
+)
+def test_with_another_trust_file_the_chain_counts_for_nothing(
+    promoted: tuple[Shop, str], stack: PrivateSigstore, tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    shop = promoted[0].twin(tmp_path / "twin")
+    shop.write("trusted_root.json", stack.trusted_root.read_bytes())
+    shop.write("other.json", json.dumps(config_of_another(config(stack), "tlogs")["trustedRoot"]))
+    shop.write("trust.yaml", (shop.folder / "trust.yaml").read_text().replace(*change))
+    ended = shop.run("verify", "prod", "1.0")
+    assert ended.code == 5
+    assert reason in ended.stderr, ended.stderr
 
 
 def test_what_was_started_is_ended_by_its_process_id() -> None:

@@ -111,7 +111,7 @@ def statement(**changes: Any) -> Statement:
 def sealed(payload: bytes, *, payload_type: str = PAYLOAD_TYPE, key: bytes = PRIVATE) -> Bundle:
     """Whatever the payload is, validly signed: what a signer gone bad, or another tool, can make."""
     private = load_private_key(key)
-    signer = KeySigner(private)
+    signer = KeySigner.of(private)
     envelope = Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signature=sign(private, pae(payload_type, payload)))
     return Bundle.signed(envelope, key_hint(signer.public_key))
 

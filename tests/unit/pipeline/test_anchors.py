@@ -87,7 +87,7 @@ def test_without_revocations_nothing_is_revoked() -> None:
         ("  bob: {key: keys/bob.pub}", "  bob: {key: keys/alice.pub}", "6:3", "definition-invalid"),
         ("  bob: {key: keys/bob.pub}", "  bob: {key: ../bob.pub}", "6:14", "name-unsafe"),
         ("  bob: {key: keys/bob.pub}", "  bob: {key: keys/no.pub}", "6:14", "file-unreadable"),
-        ("  bob: {key: keys/bob.pub}", '  bob: {kms: "gcpkms://x"}', "3:41", "definition-invalid"),
+        ("  bob: {key: keys/bob.pub}", '  bob: {kms: "gcpkms://x"}', "6:8", "definition-invalid"),
         ("[registry.example", "[https://registry.example", "7:14", "definition-invalid"),
         ("[registry.example", "[registry.example/dev", "7:14", "definition-invalid"),
         ("[registry.example", "[registry", "7:14", "definition-invalid"),

@@ -43,7 +43,7 @@ from stages.gates.vulnerabilities import Vulnerabilities
 from stages.reports import REPORTS
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-NAMES = ("alice", "bob", "carol", "ci-promote", "scanner", "stranger")
+NAMES = ("alice", "bob", "carol", "ci-promote", "office", "scanner", "stranger", "vault")
 PAIRS: Mapping[str, tuple[bytes, bytes]] = {name: new_key(KeyKind.ED25519) for name in NAMES}
 
 TEXT = """\
@@ -60,7 +60,7 @@ signers:
   ci-build: {{issuer: https://issuer.example, subject: https://ci.example/build@refs/heads/main}}
   ci-promote: {{key: keys/ci-promote.pub}}
   scanner: {{key: keys/scanner.pub}}
-  vault: {{kms: "gcpkms://projects/p/key"}}
+  vault: {{key: keys/vault.pub, kms: "gcpkms://projects/p/key"}}
 stages:
   - name: build
     registry: registry.example/dev
@@ -157,7 +157,8 @@ def test_a_definition_says_everything_that_a_promotion_needs() -> None:
     assert [owner.name for owner in definition.owners.signers] == ["alice", "bob", "carol"]
     assert definition.owners.threshold == 2
     assert definition.materials == tuple(
-        (f"keys/{name}.pub", Digest.of(PAIRS[name][1])) for name in ("alice", "bob", "carol", "ci-promote", "scanner")
+        (f"keys/{name}.pub", Digest.of(PAIRS[name][1]))
+        for name in ("alice", "bob", "carol", "ci-promote", "scanner", "vault")
     )
     alice, *_ = definition.signers
     assert isinstance(alice, KeyIdentity)
@@ -169,7 +170,7 @@ def test_a_definition_says_everything_that_a_promotion_needs() -> None:
         )
         in definition.signers
     )
-    assert "vault" not in [signer.name for signer in definition.signers]
+    assert definition.signers[-1] == KeyIdentity(name="vault", public_key=load_public_key(PAIRS["vault"][1]))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,6 @@ def test_every_report_that_a_gate_reads_can_be_asked_for() -> None:
         ([("threshold: 2", "threshold: §0")], "whole number from 1", ""),
         ([("signers: [alice, bob, carol]", "signers: [alice, §bop, carol]")], "no signer `bop`", "did you mean `bob`?"),
         ([("signers: [alice, bob, carol]", "signers: [alice, bob, §alice]")], "names 'alice' twice", ""),
-        ([("signers: [alice, bob, carol]", "signers: [alice, bob, §vault]")], "`vault` has a KMS key", "export"),
         ([("  carol: {key: keys/carol.pub}", "  §carol: {key: keys/bob.pub}")], "the same signer as `bob`", ""),
         ([("  bob: {key: keys/bob.pub}", "  bob: {key: §keys/nobody.pub}")], "keys/nobody.pub: can't be read", ""),
         ([("  bob: {key: keys/bob.pub}", "  bob: {§keys: keys/bob.pub}")], "unknown key 'keys'", "did you mean `key`?"),
@@ -263,7 +263,8 @@ def test_every_report_that_a_gate_reads_can_be_asked_for() -> None:
         ([("until: 2027-01-01", "until: §tomorrow")], "no time such as", ""),
         ([("issuer: https://issuer.example", 'issuer: §"https://issuer.example\\n"')], "ASCII text without spaces", ""),
         ([("build@refs", "bu\u0456ld@refs"), ("subject: ", "subject: §")], "ASCII text without spaces", ""),
-        ([('kms: "gcpkms://projects/p/key"', "kms: §projects/p")], "a URI such as gcpkms://", ""),
+        ([('kms: "gcpkms://projects/p/key"', "kms: §projects/p")], "a URI such as awskms:", ""),
+        ([("vault: {key: keys/vault.pub, kms", "vault: §{kms")], "`key` is missing", ""),
         ([("name: canary", "name: §test"), ("[test, canary]", "[test]")], "there is a stage `test` already", ""),
         ([("name: canary", "name: §Canary"), ("[test, canary]", "[test]")], "must be lower-case letters", ""),
         ([("    after: [build]\n", ""), ("  - name: test", "  - §name: test")], "both entry stages", "say which"),
@@ -276,7 +277,6 @@ def test_every_report_that_a_gate_reads_can_be_asked_for() -> None:
         ([("after: [build]", "after: §[]")], "`after` is an empty list", ""),
         ([("after: [build]", "after: §build")], "must be a list or a mapping with any-of", ""),
         ([("admit: [ci-build]", "admit: [§ci-bulid]")], "no signer `ci-bulid`", "did you mean `ci-build`?"),
-        ([("admit: [ci-build]", "admit: [§vault]")], "`vault` has a KMS key", "export"),
         ([("admit: [ci-build]", "admit: §[]")], "`admit` is an empty list", ""),
         ([("registry: registry.example/dev", "registry: §registry/dev")], "has no dot and no port", ""),
         ([("registry: registry.example/dev", "registry: §https://registry.example/dev")], "not a registry host", ""),
@@ -305,7 +305,6 @@ def test_every_report_that_a_gate_reads_can_be_asked_for() -> None:
         ([("    gates:\n      vulnerabilities: {none-at-or-above: medium, max-age: 24h, by: [scanner]}\n"
            "      tests: {steps: [unit]}\n", ""), ("  - name: test", "  - §name: test")], "no gates", "`gates: {}`"),
         ([("by: [scanner]}\n", "by: [§scaner]}\n")], "no signer `scaner`", "did you mean `scanner`?"),
-        ([("by: [scanner]}\n", "by: [§vault]}\n")], "`vault` has a KMS key", "export"),
         ([("steps: [unit]", "steps: [§unti]")], "no stage before has a step `unti`", "did you mean `unit`?"),
         ([("steps: [unit]", "steps: [§load]")], "no stage before has a step `load`", "known: unit, scan"),
         ([("tests: {steps", "tests: §{min-tests: 0, steps")], "no test at all shows nothing", ""),
@@ -374,7 +373,7 @@ def test_one_identity_has_one_name() -> None:
     twin = "  ci-other: {issuer: https://issuer.example, subject: https://ci.example/build@refs/heads/main}\n"
     text, (place,) = bent(("  ci-promote: {key", f"  §{twin.strip()}\n  ci-promote: {{key"))
     assert [where for where, *_ in refused(text)] == [place]
-    text, (place,) = bent(("stages:\n", '  §safe: {kms: "gcpkms://projects/p/key"}\nstages:\n'))
+    text, (place,) = bent(("stages:\n", '  §safe: {key: keys/vault.pub, kms: "awskms:///1"}\nstages:\n'))
     assert [where for where, *_ in refused(text)] == [place]
 
 
@@ -430,7 +429,7 @@ signers:
   ci-build: {issuer: https://token.actions.githubusercontent.com, subject: "https://github.com/acme/shop/.github/workflows/build.yml@refs/heads/main"}
   ci-promote: {issuer: https://issuer.example, subject: promote}
   scanner: {key: keys/scanner.pub}
-  security-office: {kms: "gcpkms://projects/acme"}
+  security-office: {key: keys/office.pub, kms: "gcpkms://projects/acme"}
   alice: {key: keys/alice.pub, valid: {from: 2026-01-01, until: 2027-01-01}}
   bob: {key: keys/bob.pub}
   carol: {key: keys/carol.pub}
@@ -752,7 +751,7 @@ def test_what_is_signed_names_the_file_and_everything_it_rests_on() -> None:
     assert statement.names(definition.digest)
     assert statement.predicate_type == DEFINITION
     assert statement.predicate["pipeline"] == "shop-api"
-    assert len(statement.predicate["materials"]) == 5
+    assert len(statement.predicate["materials"]) == 6
 
 
 # laws

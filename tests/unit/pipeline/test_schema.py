@@ -59,7 +59,7 @@ def test_every_key_of_the_definition_tells_an_editor_what_it_is() -> None:
         (("version",), 0),
         (("owners", "threshold"), 0),
         (("owners", "signers"), []),
-        (("signers", "owner"), {"key": "a", "kms": "b"}),
+        (("signers", "owner"), {"kms": "awskms:///b"}),
         (("signers", "owner"), {"issuer": "https://issuer.example"}),
         (("stages", 0, "admit"), "ci-build"),
         (("stages", 0, "steps", 0, "evidence"), "junitt"),
