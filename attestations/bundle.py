@@ -7,11 +7,11 @@ only the first certificate is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from attestations.envelope import Envelope, from_base64, malformed
+from attestations.envelope import Envelope, from_base64, malformed, to_base64
 from attestations.errors import AttestationError
 from attestations.fields import only, parse
 from registries.digest import Digest
@@ -82,13 +82,13 @@ class Bundle:
         return found
 
     @classmethod
-    def signed(cls, envelope: Envelope, hint: str) -> Bundle:
-        """A new bundle, signed with a key that others know by `hint`."""
-        value = {
-            "mediaType": BUNDLE_TYPE,
-            "verificationMaterial": {"publicKey": {"hint": hint}},
-            "dsseEnvelope": envelope.json(),
-        }
+    def signed(cls, envelope: Envelope, hint: str, *, timestamps: Sequence[bytes] = ()) -> Bundle:
+        """A new bundle, signed with a key that others know by `hint`; with RFC 3161 time stamps, where it has some."""
+        material: dict[str, Any] = {"publicKey": {"hint": hint}}
+        if timestamps:
+            found = [{"signedTimestamp": to_base64(stamp)} for stamp in timestamps]
+            material["timestampVerificationData"] = {"rfc3161Timestamps": found}
+        value = {"mediaType": BUNDLE_TYPE, "verificationMaterial": material, "dsseEnvelope": envelope.json()}
         return cls.from_bytes(dumps(value))
 
     @property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from attestations.bundle_verifier import Sigstore
 from attestations.signers.key import KeySigner
+from attestations.trusted_root import TrustedRoot
 from attestations.verify import Signer
 from pipeline import anchors as anchors_file
 from pipeline import definition as definition_file
@@ -28,6 +29,7 @@ from registries.registry import Location, Registry
 from registries.shelf import Shelf
 
 if TYPE_CHECKING:
+    from attestations.signers.trust_config import TrustConfig
     from registries.copy import Progress
 
 DEFINITION_NAME: Final = "samebits.yaml"
@@ -41,7 +43,8 @@ _KEY_URI = re.compile(r"pkcs11:|[a-z][a-z0-9+.-]*://")
 class Signing:
     """What to sign with: a key; without one an identity, whose token is looked for when none is named.
 
-    `trust_config` are the files that describe a Sigstore instance; without any it is the public one.
+    `trust_config` are the files that describe a Sigstore instance. Without any, no key's signature is stamped, and
+    whoever signs without a key uses the public instance.
     """
 
     key: str | None = None
@@ -96,35 +99,57 @@ def signatures_path(definition: Path) -> Path:
 def open_signer(
     signing: Signing, around: Surroundings, clock: Callable[[], datetime], pinned: Sigstore | None = None
 ) -> Signer:
-    """The signer of this run: the key that was named, else whoever the run's identity token names."""
+    """The signer of this run: the key that was named, else whoever the run's identity token names.
+
+    Nothing is asked of a Sigstore before the signer is used; a file that can't be read is told at once.
+    """
+    config = _trust_config(signing.trust_config)
     if signing.key is None:
-        return _open_keyless(signing, around, clock, pinned)
-    if _KEY_URI.match(signing.key):
+        return _open_keyless(signing.identity_token, config, around, clock, pinned)
+    signer = _open_key(signing.key, around)
+    if config is None:
+        return signer
+    from attestations.signers.keyless import stamps
+    from attestations.signers.stamped import StampedSigner
+
+    root = pinned.root if pinned else TrustedRoot.from_bytes(config.trusted_root, where="--trust-config")
+    return StampedSigner(signer=signer, stamp=lambda signature: stamps(config, signature), root=root)
+
+
+def _open_key(key: str, around: Surroundings) -> KeySigner:
+    if _KEY_URI.match(key):
         from attestations.signers.remote import open_remote
 
-        return open_remote(signing.key, around.environment)
+        return open_remote(key, around.environment)
     passphrase = next((around.environment[name] for name in PASSPHRASES if name in around.environment), None)
-    pem = read_file(Path(signing.key), DEFINITION_BYTES)
-    return KeySigner.from_pem(pem, None if passphrase is None else passphrase.encode(), where=signing.key)
+    pem = read_file(Path(key), DEFINITION_BYTES)
+    return KeySigner.from_pem(pem, None if passphrase is None else passphrase.encode(), where=key)
 
 
 def _open_keyless(
-    signing: Signing, around: Surroundings, clock: Callable[[], datetime], pinned: Sigstore | None
+    token: str | None,
+    config: TrustConfig | None,
+    around: Surroundings,
+    clock: Callable[[], datetime],
+    pinned: Sigstore | None,
 ) -> Signer:
-    """Nothing is asked of anybody before the signer is used; a file that can't be read is told at once."""
     from attestations.signers import keyless
     from attestations.signers.tokens import TOKEN_BYTES, find_token
-    from attestations.signers.trust_config import TRUST_CONFIG_BYTES, TrustConfig
 
-    files = [(str(path), read_file(path, TRUST_CONFIG_BYTES)) for path in signing.trust_config]
     tokens = find_token(
-        signing.identity_token,
+        token,
         around.environment,
         read_file=lambda path: read_file(path, TOKEN_BYTES),
         detect=keyless.detect,
     )
-    config = TrustConfig.of(files) if files else None
     return keyless.KeylessSigner(config=config, tokens=tokens, clock=clock, pinned=pinned)
+
+
+def _trust_config(paths: tuple[Path, ...]) -> TrustConfig | None:
+    from attestations.signers.trust_config import TRUST_CONFIG_BYTES, TrustConfig
+
+    files = [(str(path), read_file(path, TRUST_CONFIG_BYTES)) for path in paths]
+    return TrustConfig.of(files) if files else None
 
 
 def open_places(named: Named, around: Surroundings, *, read_only: bool) -> Places:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cryptography import x509
@@ -162,40 +163,60 @@ class KeylessSigner:
         return _Issued(signer, issuer, subject, expires, stamped=bool(services.get_tsas()))
 
     def _trust(self) -> ClientTrustConfig:
-        """What sigstore is told of the instance; of the public one it asks the TUF repository, and keeps a cache."""
-        from sigstore.models import ClientTrustConfig
-
         if self._trusted is None:
-            config = self.config
-            if config is None:
-                self._trusted = self._ask("the public Sigstore's trust root", ClientTrustConfig.production)
-            else:
-                self._trusted = _read(lambda: ClientTrustConfig.from_json(config.client.decode()))
+            self._trusted = _trusted(self.config, self.seconds)
         return self._trusted
 
     def _ask(self, whom: str, exchange: Callable[[], T], heard: list[str] | None = None) -> T:
-        """What comes of an exchange with others, in time; whatever goes wrong becomes a refusal.
+        return _ask(whom, exchange, self.seconds, heard)
 
-        What sigstore warns of meanwhile goes into `heard`, and never to stderr.
-        """
-        answers: list[T] = []
-        problems: list[BaseException] = []
 
-        def run() -> None:
-            try:
-                answers.append(exchange())
-            except BaseException as error:  # noqa: BLE001  raised again by whoever waits
-                problems.append(error)
+def stamps(config: TrustConfig, signature: bytes, seconds: float = EXCHANGE_SECONDS) -> tuple[bytes, ...]:
+    """The time stamps (RFC 3161) of an instance's authorities over a signature, unverified; `timestamp-missing`."""
+    services = _read(lambda: _trusted(config, seconds).signing_config)
+    if not services.get_tsas():
+        raise UsageError("trust-config-malformed", "the signing config names no timestamp authority")
+    try:
+        return tuple(
+            _ask("the timestamp authority", partial(one.request_timestamp, signature), seconds).as_bytes()
+            for one in services.get_tsas()
+        )
+    except Unavailable as error:
+        raise _unstamped([error.reasons[0].message]) from error
 
-        thread = threading.Thread(target=run, name=f"samebits: {whom}", daemon=True)
-        with _listening(heard if heard is not None else []):
-            thread.start()
-            thread.join(self.seconds)
-        if problems:
-            raise _refusal(whom, problems[0]) from problems[0]
-        if not answers:
-            raise Unavailable("deadline-exceeded", f"no answer after {self.seconds:.0f} s", where=whom)
-        return answers[0]
+
+def _trusted(config: TrustConfig | None, seconds: float) -> ClientTrustConfig:
+    """What sigstore is told of the instance; of the public one it asks the TUF repository, and keeps a cache."""
+    from sigstore.models import ClientTrustConfig
+
+    if config is None:
+        return _ask("the public Sigstore's trust root", ClientTrustConfig.production, seconds)
+    return _read(lambda: ClientTrustConfig.from_json(config.client.decode()))
+
+
+def _ask(whom: str, exchange: Callable[[], T], seconds: float, heard: list[str] | None = None) -> T:
+    """What comes of an exchange with others, in time; whatever goes wrong becomes a refusal.
+
+    What sigstore warns of meanwhile goes into `heard`, and never to stderr.
+    """
+    answers: list[T] = []
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(exchange())
+        except BaseException as error:  # noqa: BLE001  raised again by whoever waits
+            problems.append(error)
+
+    thread = threading.Thread(target=run, name=f"samebits: {whom}", daemon=True)
+    with _listening(heard if heard is not None else []):
+        thread.start()
+        thread.join(seconds)
+    if problems:
+        raise _refusal(whom, problems[0]) from problems[0]
+    if not answers:
+        raise Unavailable("deadline-exceeded", f"no answer after {seconds:.0f} s", where=whom)
+    return answers[0]
 
 
 def detect(audience: str) -> str | None:

@@ -55,7 +55,7 @@ TrustConfigOption = Annotated[
     typer.Option(
         "--trust-config",
         envvar="SAMEBITS_TRUST_CONFIG",
-        help="Without a key: the Sigstore instance; repeatable for a signing config and a trusted root.",
+        help="The Sigstore instance: to sign without a key, or to stamp a key's signatures; repeatable.",
         metavar="FILE",
     ),
 ]

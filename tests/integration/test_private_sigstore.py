@@ -6,8 +6,9 @@ import json
 import socket
 import tempfile
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,14 @@ from sigstore.verify.policy import AnyOf, Identity
 from attestations import store
 from attestations.bundle import Bundle
 from attestations.bundle_verifier import Sigstore
-from attestations.identity import KeylessIdentity, Role
+from attestations.envelope import pae
+from attestations.identity import KeyIdentity, KeylessIdentity, Role
 from attestations.keys import new_key
 from attestations.records.admission import ADMISSION
 from attestations.signers.identities import IdentityVerifier
-from attestations.signers.keyless import KeylessSigner
+from attestations.signers.key import KeySigner
+from attestations.signers.keyless import KeylessSigner, stamps
+from attestations.signers.stamped import StampedSigner
 from attestations.signers.tokens import TokenSource
 from attestations.signers.trust_config import TrustConfig
 from attestations.statement import Statement
@@ -45,9 +49,11 @@ from scripts.private_sigstore import material, services
 from scripts.private_sigstore.material import Ports
 from scripts.private_sigstore.stack import PrivateSigstore
 from tests import peers
-from tests.e2e.shop import Ended, Shop, now, opened
+from tests.e2e.shop import Ended, Shop, initialized, now, opened
 from tests.images import image
+from tests.json_service import Request, serving
 from tests.private_sigstore import BUILD, PROMOTE, WORKFLOWS, private_sigstore
+from tests.sigstore import TransparencyLog, log_body, new_ec
 from tests.world import DEFINITION
 
 pytestmark = pytest.mark.peer
@@ -404,6 +410,128 @@ def expired_authority(folder: Path) -> bytes:
     for extension in today.extensions:
         builder = builder.add_extension(extension.value, critical=extension.critical)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+# Rekor v1, whose program needs a database: a log of its form, in this process
+
+
+@contextmanager
+def rekor_v1(stack: PrivateSigstore) -> Iterator[dict[str, Any]]:
+    """The trust config with another log. Source: Rekor's `openapi.yaml`, `/api/v1/log/entries`, kind `dsse` 0.0.1."""
+    log = TransparencyLog(clock=now)
+
+    def answer(request: Request) -> tuple[int, Any]:
+        assert (request.path, request.body["kind"]) == ("/api/v1/log/entries", "dsse")
+        proposed = request.body["spec"]["proposedContent"]
+        envelope = json.loads(proposed["envelope"])
+        payload, signature = (b64decode(one) for one in (envelope["payload"], envelope["signatures"][0]["sig"]))
+        certificate = x509.load_pem_x509_certificate(b64decode(proposed["verifiers"][0]))
+        body = log_body(
+            "dsse 0.0.1",
+            payload,
+            signed=pae(envelope["payloadType"], payload),
+            signature=signature,
+            certificate=certificate.public_bytes(Encoding.DER),
+            key=new_ec(),
+        )
+        return 201, {"a uuid": answered(log.append(body), log.key_id)}
+
+    with serving(answer) as address:
+        value = config(stack)
+        value["signingConfig"]["rekorTlogUrls"][0] |= {"url": address, "majorApiVersion": 1}
+        value["trustedRoot"]["tlogs"] = [log.entry()]
+        yield value
+
+
+def answered(entry: dict[str, Any], log: bytes) -> dict[str, Any]:
+    """An entry as Rekor v1 answers with it, which is not as a bundle brings it."""
+    proof = entry["inclusionProof"]
+    return {
+        "body": entry["canonicalizedBody"],
+        "integratedTime": int(entry["integratedTime"]),
+        "logID": log.hex(),
+        "logIndex": int(entry["logIndex"]),
+        "verification": {
+            "signedEntryTimestamp": entry["inclusionPromise"]["signedEntryTimestamp"],
+            "inclusionProof": {
+                "logIndex": int(proof["logIndex"]),
+                "treeSize": int(proof["treeSize"]),
+                "rootHash": b64decode(proof["rootHash"]).hex(),
+                "hashes": [b64decode(one).hex() for one in proof["hashes"]],
+                "checkpoint": proof["checkpoint"]["envelope"],
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize("authorities", [1, 0])
+def test_rekor_v1_logs_it_and_its_promise_proves_the_time(stack: PrivateSigstore, authorities: int) -> None:
+    with rekor_v1(stack) as value:
+        del value["signingConfig"]["tsaUrls"][authorities:]
+        bundle = signer(stack, config=value).sign(statement())
+        assert len(bundle.material.timestamps) == authorities
+        found = verifying(stack, bundle, root=value["trustedRoot"])
+        assert found.proved_time is not None
+
+
+def test_a_stamp_that_the_signing_config_asks_for_is_not_left_out_where_the_log_promises_a_time(
+    stack: PrivateSigstore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rekor_v1(stack) as value:
+        value["signingConfig"]["tsaUrls"][0]["url"] = "http://127.0.0.1:1/api/v1/timestamp"
+        assert refused(lambda: signer(stack, config=value).sign(statement())) == "timestamp-missing"
+    assert capsys.readouterr() == ("", "")
+
+
+# keys whose signatures are stamped
+
+
+def stamped(stack: PrivateSigstore, key: KeySigner, value: dict[str, Any] | None = None) -> StampedSigner:
+    changed = TrustConfig.of([("config", json.dumps(value or config(stack)).encode())])
+    root = TrustedRoot.from_bytes(changed.trusted_root)
+    return StampedSigner(signer=key, stamp=lambda signature: stamps(changed, signature), root=root)
+
+
+def test_a_key_s_signature_is_stamped_and_cosign_verifies_it(
+    stack: PrivateSigstore, place: Location, tmp_path: Path
+) -> None:
+    private, public = new_key()
+    key, made = KeySigner.from_pem(private), image(seed="stamped").push(place)
+    bundle = stamped(stack, key).sign(statement(about=made.digest))
+    identity = KeyIdentity(name="office", public_key=key.public_key)
+    pinned = Sigstore(root=TrustedRoot.from_bytes(stack.trusted_root.read_bytes()))
+    proved = IdentityVerifier((identity,), now(), pinned).verify(bundle, made.digest).proved_time
+    assert proved is not None
+    assert abs(proved - now()) < timedelta(minutes=5)
+
+    store.attach(place, made.manifest.descriptor, (bundle,), created=now())
+    (tmp_path / "office.pub").write_bytes(public)
+    trust = ("--allow-http-registry", "--trusted-root", str(stack.trusted_root), "--insecure-ignore-tlog")
+    how = ("--use-signed-timestamps", "--key", str(tmp_path / "office.pub"), "--type", REVIEW)
+    peers.run("cosign", "verify-attestation", *trust, *how, f"{place}@{made.digest}")
+
+
+def test_what_the_command_signs_by_key_is_stamped_where_an_instance_is_named(
+    stack: PrivateSigstore, tmp_path: Path
+) -> None:
+    shop = initialized(tmp_path, "dev.test:5000", "prod.test:5000")
+    named = {"SAMEBITS_TRUST_CONFIG": str(stack.trust_config)}
+    signed = shop.run("definition", "sign", key="owner", env=named)
+    assert signed.code == 0, signed.stderr
+    *_, last = (shop.folder / "samebits.yaml.sigstore.jsonl").read_bytes().splitlines()
+    assert len(Bundle.from_bytes(last).material.timestamps) == 1
+
+
+def test_a_stamp_that_is_missing_or_of_another_authority_is_no_bundle(stack: PrivateSigstore) -> None:
+    key = KeySigner.from_pem(new_key()[0])
+    down = config(stack)
+    down["signingConfig"]["tsaUrls"][0]["url"] = "http://127.0.0.1:1/api/v1/timestamp"
+    assert refused(lambda: stamped(stack, key, down).sign(statement())) == "timestamp-missing"
+    none = config(stack)
+    none["signingConfig"]["tsaUrls"] = []
+    assert refused(lambda: stamped(stack, key, none).sign(statement())) == "trust-config-malformed"
+    other = config_of_another(config(stack), "timestampAuthorities")
+    assert refused(lambda: stamped(stack, key, other).sign(statement())) == "threshold-not-met"
 
 
 # a whole promotion

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +27,7 @@ from registries.digest import Digest
 from registries.errors import Refusal
 from tests import peers
 from tests.e2e.shop import Shop, now
+from tests.json_service import Request, serving
 from tests.world import DEFINITION, TRUST
 
 IMAGE = Digest.of(b"an image")
@@ -263,43 +259,6 @@ def transit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transit]:
         monkeypatch.setenv("VAULT_ADDR", address)
         monkeypatch.setenv("VAULT_TOKEN", "s3cr3t-token")
         yield made
-
-
-@dataclass(frozen=True)
-class Request:
-    path: str
-    headers: Mapping[str, str]
-    body: Any
-
-
-@contextmanager
-def serving(answer: Callable[[Request], tuple[int, Any]]) -> Iterator[str]:
-    """An HTTP service that answers JSON with JSON; yields its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or "null")
-            status, value = answer(Request(self.path, dict(self.headers), body))
-            content = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        do_POST = do_GET  # noqa: N815
-        do_PUT = do_GET  # noqa: N815
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize("name", ["office", "edward"])
