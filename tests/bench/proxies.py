@@ -127,10 +127,10 @@ def _listening(upstream: str, serve: Callable[[_Stream, _Stream, float], Awaitab
         ready.set()
         await done.wait()
         server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        while others := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+            for task in others:  # what was just accepted begins only now, and what is ending may have to be told twice
+                task.cancel()
+            await asyncio.wait(others)
 
     done = asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(run(done)), daemon=True)
