@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from attestations.bundle_verifier import Requirements, Sigstore
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role, Validity
 from attestations.keys import load_public_key
-from attestations.trusted_root import TrustedRoot
 from attestations.verify import Verified
 from pipeline.decode import decode, suggestion
 from pipeline.schema import KeyEntry, KeylessEntry, KmsEntry, OwnersEntry, Period, SignerEntry, SigstoreEntry, TrustFile
@@ -21,6 +20,9 @@ from pipeline.yaml_nodes import Document, parse
 from registries.digest import Digest
 from registries.errors import Reason, Refusal, UsageError
 from registries.reference import check_registry
+
+if TYPE_CHECKING:
+    from attestations.bundle_verifier import Sigstore
 
 ReadFile = Callable[[str], bytes]
 
@@ -165,6 +167,9 @@ def _sigstore(document: Document, entry: SigstoreEntry | None, read_file: ReadFi
         message = f"{entry.trusted_root!r:.80} is no path to a file beside or below this one"
         document.faults.add(at, message, code="name-unsafe", hint="trusted_root.json")
         return None
+    from attestations.bundle_verifier import Requirements, Sigstore
+    from attestations.trusted_root import TrustedRoot
+
     asked = Requirements(
         logs=entry.logs,
         timestamps=entry.timestamps,

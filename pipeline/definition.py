@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attestations.bundle import Bundle
-from attestations.bundle_verifier import Sigstore
 from attestations.chain import ExpectedStage, ExpectedStep
 from attestations.errors import AttestationError
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role
@@ -32,6 +31,9 @@ from registries.reference import check_registry, check_repository, is_tag
 from registries.strict_json import dumps
 from stages.gate import Gate
 from stages.stage import Stage, Step
+
+if TYPE_CHECKING:
+    from attestations.bundle_verifier import Sigstore
 
 EVIDENCE_FORMATS: Final = tuple(EvidenceFormat)
 SOURCE_TAG: Final = "{source_tag}"

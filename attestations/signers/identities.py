@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from attestations.bundle import Bundle
-from attestations.bundle_verifier import KEYED, BundleVerifier, Proven, Sigstore, check_identity, check_signature
 from attestations.errors import AttestationError
 from attestations.fields import rfc3339
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity
-from attestations.keys import PublicKey, key_hint, parse_public_key, why_invalid
+from attestations.keys import PublicKey, key_hint, parse_public_key, verify_signature, why_invalid
 from attestations.verify import Verified, read_statement
 from registries.digest import Digest
 
-_NOTHING_PROVEN = Proven(times=(), logs=frozenset())
+if TYPE_CHECKING:  # what verifies certificates, logs and stamps is slow to load; keys alone can do without
+    from attestations.bundle_verifier import Proven, Sigstore
+    from attestations.timestamps import ProvenTime
 
 
 class IdentityVerifier:
@@ -39,7 +40,11 @@ class IdentityVerifier:
             if isinstance(identity, KeyIdentity)
         )
         self._people = tuple(identity for identity in identities if isinstance(identity, KeylessIdentity))
-        self._bundles = BundleVerifier(sigstore.root, sigstore.requirements) if sigstore else None
+        self._bundles = None
+        if sigstore is not None:
+            from attestations.bundle_verifier import BundleVerifier
+
+            self._bundles = BundleVerifier(sigstore.root, sigstore.requirements)
 
     def verify(self, bundle: Bundle, subject: Digest) -> Verified:
         """The signature first, then what it covers; see `attestations.verify.read_statement`.
@@ -48,46 +53,50 @@ class IdentityVerifier:
         `BundleVerifier` raises.
         """
         certificate = bundle.material.certificate
-        signer, proven = self._keyed(bundle) if certificate is None else self._certified(bundle, certificate)
+        signer, times = self._keyed(bundle) if certificate is None else self._certified(bundle, certificate)
         statement, claim = read_statement(bundle, subject)
-        return Verified(
-            statement=statement, signer=signer, record=bundle.record, claim=claim, proved_time=proven.earliest
-        )
+        earliest = min((proven.time for proven in times), default=None)
+        return Verified(statement=statement, signer=signer, record=bundle.record, claim=claim, proved_time=earliest)
 
-    def _keyed(self, bundle: Bundle) -> tuple[Identity, Proven]:
+    def _keyed(self, bundle: Bundle) -> tuple[Identity, tuple[ProvenTime, ...]]:
         where = str(bundle.record)
         late: AttestationError | None = None
         for identity, key in sorted(self._keys, key=lambda pair: not _is_hinted(bundle, pair[0])):
             try:
-                proven = self._proven(bundle, key)
+                times = self._proven_times(bundle, key)
             except AttestationError as error:
                 if error.code != "signature-invalid":
                     raise
                 continue
-            late = self._out_of_time(identity, proven, where)
+            late = self._out_of_time(identity, times, where)
             if late is None:
-                return identity, proven
+                return identity, times
         raise late or self._unknown(bundle, where)
 
-    def _proven(self, bundle: Bundle, key: PublicKey) -> Proven:
+    def _proven_times(self, bundle: Bundle, key: PublicKey) -> tuple[ProvenTime, ...]:
+        """When the key has signed, as far as it is proven: `signature-invalid`, and what `BundleVerifier` raises."""
         if self._bundles is not None:
-            return self._bundles.keyed(bundle, key, KEYED)
-        check_signature(bundle, key, None)
-        return _NOTHING_PROVEN
+            from attestations.bundle_verifier import KEYED
 
-    def _certified(self, bundle: Bundle, certificate: bytes) -> tuple[Identity, Proven]:
+            return self._bundles.keyed(bundle, key, KEYED).times
+        verify_signature(key, bundle.signature, bundle.envelope.signed_bytes, where=str(bundle.record))
+        return ()
+
+    def _certified(self, bundle: Bundle, certificate: bytes) -> tuple[Identity, tuple[ProvenTime, ...]]:
         where = str(bundle.record)
         if self._bundles is None or not self._people:
             raise self._not_certified(bundle, certificate)
         proven = self._bundles.certified(bundle)
         identity = self._named(proven, where)
-        late = self._out_of_time(identity, proven, where)
+        late = self._out_of_time(identity, proven.times, where)
         if late is not None:
             raise late
-        return identity, proven
+        return identity, proven.times
 
     def _named(self, proven: Proven, where: str) -> KeylessIdentity:
         """The one identity that the certificate names. That a name fits under another issuer says more than no name."""
+        from attestations.bundle_verifier import check_identity
+
         refusals: list[AttestationError] = []
         for identity in self._people:
             try:
@@ -98,11 +107,11 @@ class IdentityVerifier:
                 return identity
         raise next((one for one in refusals if one.code == "issuer-mismatch"), refusals[0])
 
-    def _out_of_time(self, identity: Identity, proven: Proven, where: str) -> AttestationError | None:
+    def _out_of_time(self, identity: Identity, times: tuple[ProvenTime, ...], where: str) -> AttestationError | None:
         """Why the identity may not have signed then: at every time that is proven, or now where none is."""
-        for time in [one.time for one in proven.times] or [self._now]:
+        for time in [proven.time for proven in times] or [self._now]:
             if not identity.valid.covers(time):
-                proof = "which is proven" if proven.times else "and nothing proves another time"
+                proof = "which is proven" if times else "and nothing proves another time"
                 message = f"{identity} may not sign at {rfc3339(time)}, {proof}"
                 return AttestationError("key-not-valid-at-time", message, where=where)
         return None
@@ -118,6 +127,8 @@ class IdentityVerifier:
 
     def _not_certified(self, bundle: Bundle, certificate: bytes) -> AttestationError:
         """Why no certificate is believed here: no trusted root is configured, or nobody who would be named by one."""
+        from cryptography import x509
+
         where = str(bundle.record)
         try:
             x509.load_der_x509_certificate(certificate)
