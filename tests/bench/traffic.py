@@ -12,12 +12,16 @@ from tests.bench.proxies import Exchange
 _BLOB = re.compile(r"/blobs/(sha256:[0-9a-f]{64})")
 _COMMIT = re.compile(r"[?&]digest=(sha256(?::|%3[Aa])[0-9a-f]{64})")
 _READS = frozenset({"GET", "HEAD"})
+_WHOLE, _PART = 200, 206
 _BAR = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Requests and bodies. `blob_bytes_*`: of the image's own blobs alone, without records and manifests."""
+    """Requests and bodies. `blob_bytes_*`: of the image's own blobs alone, without records and manifests.
+
+    `proof_bytes` are those that were read by range, to see whether a blob is there; they count as moved nowhere.
+    """
 
     reads: int
     writes: int
@@ -26,6 +30,7 @@ class Traffic:
     bytes_up: int
     blob_bytes_down: int
     blob_bytes_up: int
+    proof_bytes: int
     rounds: int
 
     @classmethod
@@ -38,8 +43,9 @@ class Traffic:
             connections=sum(seen.connecting for seen in everything),
             bytes_down=sum(seen.received for seen in everything),
             bytes_up=sum(seen.sent for seen in everything),
-            blob_bytes_down=sum(seen.received for seen in everything if blob_of(seen) in wanted),
+            blob_bytes_down=sum(seen.received for seen in everything if _reads(seen, wanted, _WHOLE)),
             blob_bytes_up=sum(size for at in exchanges for digest, size in _uploads(at) if digest in wanted),
+            proof_bytes=sum(seen.received for seen in everything if _reads(seen, wanted, _PART)),
             rounds=max((depth for depth in _depths(everything)), default=0),
         )
 
@@ -48,10 +54,10 @@ class Traffic:
         return self.reads + self.writes
 
 
-def blob_of(seen: Exchange) -> str:
-    """The digest of the blob that a request reads; empty for every other request."""
+def _reads(seen: Exchange, blobs: Set[str], status: int) -> bool:
+    """Whether it is one of these blobs that was read, and answered so."""
     found = _BLOB.search(seen.path)
-    return found[1] if found and seen.method in _READS else ""
+    return found is not None and found[1] in blobs and seen.method in _READS and seen.status == status
 
 
 def _uploads(exchanges: Sequence[Exchange]) -> Iterator[tuple[str, int]]:

@@ -155,14 +155,17 @@ def test_bytes_of_blobs_are_those_of_the_image_alone() -> None:
     exchanges = [
         seen(0, 1, f"/v2/r/blobs/{ours}", received=10),
         seen(1, 2, f"/v2/r/blobs/{other}", received=20),
+        seen(1, 2, f"/v2/r/blobs/{ours}", received=1, status=206),
+        seen(1, 2, f"/v2/r/blobs/{ours}", received=157, status=404),
         seen(2, 3, f"{upload}?state=a", method="PATCH", sent=3),
         seen(3, 4, f"{upload}?state=b&digest={str(ours).replace(':', '%3A')}", method="PUT", sent=4),
         seen(4, 5, f"{upload}?digest={other}", method="PUT", sent=50),
     ]
     traffic = Traffic.of([exchanges], {ours})
     assert (traffic.blob_bytes_down, traffic.blob_bytes_up) == (10, 7)
-    assert (traffic.bytes_down, traffic.bytes_up) == (30, 57)
-    assert (traffic.reads, traffic.writes) == (2, 3)
+    assert traffic.proof_bytes == 1
+    assert (traffic.bytes_down, traffic.bytes_up) == (188, 57)
+    assert (traffic.reads, traffic.writes) == (4, 3)
 
 
 def test_a_waterfall_says_where_the_time_went() -> None:
