@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.parts import PARTS, Report, Settings
-from tests.bench.servers import KINDS
+from tests.bench.servers import KINDS, is_here
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
@@ -44,9 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.only) - PARTS.keys() | set(options.registries.split(",")) - KINDS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    kinds = options.registries.split(",")
+    for missing in (kind for kind in kinds if not is_here(kind)):
+        print(f"# {missing} is not on this machine, and is left out; `make peers` gets it", file=sys.stderr)
     settings = Settings(
         rounds=options.rounds,
-        kinds=options.registries.split(","),
+        kinds=[kind for kind in kinds if is_here(kind)],
         say=lambda text: print(f"# {text}", file=sys.stderr, flush=True),
     )
     text = [f"{_HEAD}\nOn {_machine()}.\n"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -42,6 +43,12 @@ KINDS: Mapping[str, Callable[[int], AbstractContextManager[str]]] = {
     "ggcr": peers.ggcr_registry,
     "samebits": samebits_registry,
 }
+
+
+def is_here(kind: str) -> bool:
+    """Whether such a registry can be started on this machine; our own always can."""
+    program = {"ggcr": "ggcr-registry", "samebits": str(SAMEBITS)}.get(kind, kind)
+    return shutil.which(program, path=peers.PATH) is not None
 
 
 def free_port() -> int:
