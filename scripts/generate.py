@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.reasons import REASONS, Exit
 from pipeline.schema import definition_schema
+from tests.attacks import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,6 +51,7 @@ def reason_codes() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/samebits.schema.json": schema,
     "docs/reference/reason-codes.md": reason_codes,
+    catalogue.PAGE: catalogue.page,
 }
 
 

@@ -350,7 +350,7 @@ def test_all_faults_are_told_at_once() -> None:
     "name",
     ["../alice.pub", "keys/../../alice.pub", "/etc/alice.pub", "keys//a", "./a", ".", "..", "a\\b", "a/", "~/a", "a b"],
 )
-def test_a_key_file_lies_beside_or_below_the_definition(name: str) -> None:
+def test_t046_a_key_file_lies_beside_or_below_the_definition(name: str) -> None:
     text, (place,) = bent(("  bob: {key: keys/bob.pub}", f"  bob: {{key: §'{name}'}}"))
     asked: list[str] = []
 

@@ -81,9 +81,7 @@ def test_tls_1_3_is_spoken_and_nothing_older(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["no file", "another key", "encrypted", "no certificate", "a folder"])
-def test_t068_a_certificate_that_can_not_be_used_is_refused_before_anything_is_served(
-    tmp_path: Path, case: str
-) -> None:
+def test_a_certificate_that_can_not_be_used_is_refused_before_anything_is_served(tmp_path: Path, case: str) -> None:
     tls = certificate(tmp_path)
     expected = "server-certificate-invalid"
     match case:
