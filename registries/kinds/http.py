@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from registries.announced import announcement_tag, announcements, unlisted
+from registries.announced import announced_as, announcements, unlisted
 from registries.checked import checked, read_limited
 from registries.descriptor import Descriptor, malformed
 from registries.digest import Digest
@@ -492,25 +492,26 @@ class HttpRegistry:
         tag = referrers_tag(subject)
         where = f"{self._host}/{repository}:{tag}"
         ours = {manifest.digest: manifest.listed.json() for manifest in manifests}
-        announcement = announcement_tag(tag, ours)
+        announcing = announced_as(tag, ours)
         wrote, waited = False, 0
         with self._writing(repository, tag):
             for _ in range(_LISTING_LOOKS):
                 names = self._announcements(repository, tag) if wrote else ()
                 listing, conditions = self._listing(self._tagged(repository, tag), subject, where)
-                dropped = unlisted(names or (), tag, listing["manifests"])
+                dropped = unlisted(names or (), listing["manifests"])
                 wanted = self._announced(repository, subject, dropped) | ours
                 missing = {digest: entry for digest, entry in wanted.items() if not _names(listing, digest)}
                 if not missing and (names is not None or waited):
                     return
-                first = min(dropped, default=announcement)
-                if wrote and waited < _LISTING_WAITS and (names is None or first < announcement):
+                before_us = bool(dropped) and min(dropped) < min(announcing)
+                if wrote and waited < _LISTING_WAITS and (names is None or before_us):
                     # Who comes before us writes what is missing, ours too. Without announcements, time has to do.
                     self._transport.pause(waited, at_least=_SETTLING if names is None else 0.0, longest=_LISTING_PAUSE)
                     waited += 1
                     continue
                 if not wrote:
-                    self._put(repository, announcement, index_bytes(tuple(ours.values())), OCI_INDEX)
+                    for name, entries in announcing.items():
+                        self._put(repository, name, index_bytes(entries), OCI_INDEX)
                 listing["manifests"] += missing.values()
                 if len(listing["manifests"]) > REFERRERS:
                     raise _too_many(where)

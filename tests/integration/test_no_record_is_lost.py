@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from attestations import store
+from attestations.keys import new_key
+from attestations.signers.key import KeySigner
+from attestations.statement import Statement
 from registries.descriptor import Descriptor
 from registries.kinds.http import http_registry, referrers_tag
 from registries.registry import Location
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.peer
 
 WRITERS = 12
 ROUNDS = int(os.environ.get("SAMEBITS_ROUNDS", "5"))
+NOTE = "https://example.test/note/v1"
 CREATED = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
@@ -39,12 +43,19 @@ def place(host: str, repository: str) -> Location:
     return Location(http_registry(host, environment={}), repository)
 
 
-def attach(host: str, repository: str, subject: Descriptor, writer: int, rounds: int) -> int:
-    """What one writer attaches, one after the other, as a process that knows nothing of the others; how many it did."""
-    for number in range(rounds):
-        report = json.dumps({"writer": writer, "round": number}).encode()
-        store.attach(place(host, repository), subject, (), reports=[("trivy", report)], created=CREATED)
-    return rounds
+def attach(host: str, repository: str, subject: Descriptor, key: bytes, numbers: range) -> None:
+    """What one writer attaches, one after the other, as if by a process for each."""
+    signer = KeySigner.from_pem(key)
+    for number in numbers:
+        note = Statement.about(subject.digest, predicate_type=NOTE, predicate={"number": number})
+        store.attach(place(host, repository), subject, (signer.sign(note),), created=CREATED)
+
+
+def attached(host: str, repository: str, subject: Descriptor) -> list[int]:
+    """The numbers of all notes that can be read."""
+    bundles = store.fetch((place(host, repository),), subject.digest).bundles
+    statements = [Statement.from_bytes(bundle.envelope.payload) for bundle in bundles]
+    return sorted(statement.predicate["number"] for statement in statements if statement.predicate_type == NOTE)
 
 
 def together(writers: int) -> ProcessPoolExecutor:
@@ -56,40 +67,40 @@ def together(writers: int) -> ProcessPoolExecutor:
 
 def test_t076_nothing_that_twelve_processes_attach_is_lost(host: str) -> None:
     made = images.image(platforms=("linux/amd64",)).push(place(host, "busy"))
-    subject = made.manifest.descriptor
+    subject, key = made.manifest.descriptor, new_key()[0]
+    numbers = range(WRITERS * ROUNDS)
     with together(WRITERS) as pool:
-        done = [pool.submit(attach, host, "busy", subject, writer, ROUNDS) for writer in range(WRITERS)]
-        assert sum(each.result(timeout=500) for each in done) == WRITERS * ROUNDS
-    there = place(host, "busy")
-    assert len(there.registry.referrers("busy", made.digest)) == WRITERS * ROUNDS
-    assert len(json.loads(peers.run("crane", "manifest", f"{there}:{referrers_tag(made.digest)}"))["manifests"]) == (
-        WRITERS * ROUNDS
-    )
+        parts = [numbers[writer::WRITERS] for writer in range(WRITERS)]
+        for done in [pool.submit(attach, host, "busy", subject, key, part) for part in parts]:
+            done.result(timeout=500)
+    assert attached(host, "busy", subject) == list(numbers)
+    listed = json.loads(peers.run("crane", "manifest", f"{host}/busy:{referrers_tag(made.digest)}"))
+    assert len(listed["manifests"]) == len(numbers)
 
 
 def test_t076_what_tools_that_announce_nothing_drop_is_back_after_our_next_write(host: str, tmp_path: Path) -> None:
     made = images.image(platforms=("linux/amd64",)).push(place(host, "mixed"))
-    subject, image = made.manifest.descriptor, f"{host}/mixed@{made.digest}"
+    subject, key, image = made.manifest.descriptor, new_key()[0], f"{host}/mixed@{made.digest}"
     offline, note = tmp_path / "offline.json", tmp_path / "note.txt"
     offline.write_text(json.dumps(peers.NO_SERVICES))
     note.write_text("by somebody else")
     silent = {"COSIGN_PASSWORD": ""}
     peers.run("cosign", "generate-key-pair", "--output-key-prefix", str(tmp_path / "signer"), env=silent)
     signing = ("--yes", "--signing-config", str(offline), "--key", str(tmp_path / "signer.key"))
-    about = ("--allow-http-registry", "--type", "https://example.test/note/v1", "--predicate", str(offline))
+    about = ("--allow-http-registry", "--type", "https://example.test/other/v1", "--predicate", str(offline))
     oras = ("oras", "attach", "--plain-http", "--disable-path-validation", "--artifact-type")
 
-    def foreign(number: int) -> str:
+    def foreign(number: int) -> None:
         if number % 3:
-            return peers.run(*oras, f"text/note-{number}", image, f"{note}:text/plain")
-        return peers.run("cosign", "attest", *about, *signing, image, env=silent)
+            peers.run(*oras, f"text/note-{number}", image, f"{note}:text/plain")
+        else:
+            peers.run("cosign", "attest", *about, *signing, image, env=silent)
 
     with together(4) as pool, ThreadPoolExecutor(6) as threads:
-        ours = [pool.submit(attach, host, "mixed", subject, writer, 3) for writer in range(4)]
-        theirs = [threads.submit(foreign, number) for number in range(6)]
-        attached = sum(each.result(timeout=200) for each in ours)
-        assert all(each.result(timeout=200) is not None for each in theirs)
-
-    attached += attach(host, "mixed", subject, 4, 1)
-    listed = place(host, "mixed").registry.referrers("mixed", made.digest)
-    assert sum(entry.artifact_type == store.REPORT_ARTIFACT for entry in listed) == attached == 13
+        parts = [range(12)[writer::4] for writer in range(4)]
+        running = [pool.submit(attach, host, "mixed", subject, key, part) for part in parts]
+        running += [threads.submit(foreign, number) for number in range(6)]
+        for done in running:
+            done.result(timeout=200)
+    attach(host, "mixed", subject, key, range(12, 13))
+    assert attached(host, "mixed", subject) == list(range(13))

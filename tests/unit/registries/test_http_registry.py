@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registries.announced import announcement_tag
+from registries.announced import announced_as
 from registries.credentials import Credentials
 from registries.descriptor import Descriptor
 from registries.digest import Digest
@@ -80,12 +80,17 @@ def write_listing(registry: FaultRegistry, subject: Digest, entries: list[Any], 
     registry.put_manifest("app", json.dumps(value).encode(), referrers_tag(subject), OCI_INDEX)
 
 
+def announcement(subject: Digest, manifest: Manifest) -> str:
+    (tag,) = announced_as(referrers_tag(subject), {manifest.digest: None})
+    return tag
+
+
 def announce(registry: FaultRegistry, subject: Digest, manifest: Manifest, entries: list[Any] | None = None) -> None:
     """What another writer says before it lists this referrer."""
     content = json.dumps(
         {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries or [manifest.listed.json()]}
     ).encode()
-    registry.put_manifest("app", content, announcement_tag(referrers_tag(subject), [manifest.digest]), OCI_INDEX)
+    registry.put_manifest("app", content, announcement(subject, manifest), OCI_INDEX)
 
 
 def names(registry: FaultRegistry, subject: Digest) -> set[str]:
@@ -839,7 +844,7 @@ class TestFallbackTag:
         client(plain.host).push_manifest("app", attestation)
         tag = referrers_tag(image.digest)
         written = [seen.path.rpartition("/")[2] for seen in plain.writes()]
-        assert written == [str(attestation.digest), announcement_tag(tag, [attestation.digest]), tag]
+        assert written == [str(attestation.digest), announcement(image.digest, attestation), tag]
         assert json.loads(plain.manifests["app", plain.tags["app", written[1]]][1])["manifests"] == [
             attestation.listed.json()
         ]
@@ -868,7 +873,7 @@ class TestFallbackTag:
             case "nothing there":
                 announce(plain, image.digest, foreign)
             case "no list":
-                plain.put_manifest("app", b"<", announcement_tag(referrers_tag(image.digest), [foreign.digest]), "x/y")
+                plain.put_manifest("app", b"<", announcement(image.digest, foreign), "x/y")
             case _:
                 announce(plain, image.digest, foreign, [3, {"digest": "sha256:"}])
         client(plain.host).push_manifest("app", ours)
