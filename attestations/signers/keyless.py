@@ -221,9 +221,12 @@ def _ask(whom: str, exchange: Callable[[], T], seconds: float, heard: list[str] 
 
 def detect(audience: str) -> str | None:
     """An identity token from the CI that this is: GitHub, Google Cloud, Buildkite, GitLab, CircleCI; None elsewhere."""
-    from sigstore.oidc import detect_credential
+    from sigstore.oidc import IdentityError, detect_credential
 
-    return detect_credential(audience)
+    try:
+        return detect_credential(audience)
+    except IdentityError as error:
+        raise _refusal("the CI", error) from error
 
 
 class _Authority:

@@ -102,13 +102,22 @@ def _ambient(environment: Mapping[str, str], detect: Callable[[str], str | None]
     if ci == "GitLab":
         raise _not_granted("this GitLab job was given no identity token", _GITLAB_HINT)
 
+    missing = _missing(token_file)
+    if not ci and detect(AUDIENCE) is None:
+        raise missing
+
     def fetch() -> str:
-        if token := detect(AUDIENCE):
-            return token
-        looked = f"{', '.join(TOKEN_VARIABLES)}, {token_file} and the CI were looked at"
-        raise Refusal("key-missing", f"no key was named, and no identity token was found: {looked}", hint=NAME_ONE)
+        token = detect(AUDIENCE)
+        if token is None:
+            raise missing
+        return token
 
     return TokenSource(name=ci or "the CI", fetch=fetch)
+
+
+def _missing(token_file: Path) -> Refusal:
+    looked = f"{', '.join(TOKEN_VARIABLES)}, {token_file} and the CI were looked at"
+    return Refusal("key-missing", f"no key was named, and no identity token was found: {looked}", hint=NAME_ONE)
 
 
 def _ci(environment: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,13 @@ def test_a_verification_with_keys_loads_neither_sigstore_nor_docker(shop: Shop) 
     assert "cryptography" in loaded
     assert not {"sigstore", "docker", "pydantic", "rich", "starlette", "uvicorn", "jinja2"} & loaded
     assert not {"cryptography.x509", "attestations.bundle_verifier"} & loaded
+
+
+def test_signing_with_a_key_loads_neither_sigstore_nor_a_keeper_of_keys(shop: Shop, tmp_path: Path) -> None:
+    loaded = _imported(shop.twin(tmp_path / "twin"), "definition", "sign", "--key", "keys/owner.key")
+
+    assert "cryptography" in loaded
+    assert not {"sigstore", "securesystemslib", "botocore", "hvac", "pkcs11", "pydantic"} & loaded
 
 
 def _imported(shop: Shop, *arguments: str) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.surroundings import SECRETS
 from tests.e2e.shop import CANARY, Shop
 
 
@@ -77,13 +78,13 @@ def test_what_a_command_prints_goes_to_stderr(shop: Shop) -> None:
     assert "hello there" in ended.stderr
 
 
-def test_a_command_learns_the_image_and_never_the_passphrase(shop: Shop, tmp_path: Path) -> None:
+def test_a_command_learns_the_image_and_never_what_could_sign(shop: Shop, tmp_path: Path) -> None:
     unit = _entered(shop, "s7")
     seen = tmp_path / "environment"
-    secrets = {"SAMEBITS_KEY_PASSPHRASE": CANARY, "COSIGN_PASSWORD": CANARY, "MINE": "kept"}
+    secrets = {**dict.fromkeys(SECRETS, CANARY), "MINE": "kept"}
     script = f"env > {shlex.quote(str(seen))}; cat /proc/$PPID/cmdline >> {shlex.quote(str(seen))}"
 
-    # The key is not encrypted, so the passphrase is not needed; a CI job sets it for all its commands all the same.
+    # None of them is needed here; a CI job sets them for all its commands all the same.
     ended = shop.run("step", "build", "unit", "s7", unit, "--", "sh", "-c", script, key="ci-build", env=secrets)
 
     text = seen.read_text()

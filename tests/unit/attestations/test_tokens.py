@@ -64,7 +64,10 @@ def test_the_ci_is_asked_for_the_audience_of_sigstore(tmp_path: Path) -> None:
 
 def test_without_any_identity_it_is_said_where_one_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refusal:
-        find(tmp_path).fetch()
+        find(tmp_path)
+    assert refusal.value.code == "key-missing"
+    with pytest.raises(Refusal) as refusal:
+        find(tmp_path, environment={"BUILDKITE": "true"}).fetch()
     assert refusal.value.code == "key-missing"
     for place in ("SIGSTORE_ID_TOKEN", "SIGSTORE_IDENTITY_TOKEN", "oidc-token", "CI"):
         assert place in str(refusal.value)
