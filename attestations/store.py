@@ -101,6 +101,7 @@ def attach(
     created: datetime,
     reports: Sequence[tuple[str, bytes]] = (),
     copied: Sequence[Sequence[Manifest]] = (),
+    shelf: Shelf | None = None,
     sleep: Callable[[float], None] = time.sleep,
     wait_seconds: float = LISTED_SECONDS,
 ) -> None:
@@ -108,7 +109,7 @@ def attach(
 
     `reports`, each (format, bytes), hang beside them as one artifact; they count only where a record names them.
     `copied` are referrers that came with the image: they go before the records, and all are listed together. The same
-    bundles with the same `created` make the same manifests: twice is once.
+    bundles with the same `created` make the same manifests: twice is once. What was seen there is kept on the shelf.
     """
     made = [_bundle_manifest(bundle, subject, created) for bundle in bundles]
     blobs = [(EMPTY, EMPTY_CONTENT), *((bundle_layer(bundle), bundle.content) for bundle in bundles)]
@@ -117,6 +118,9 @@ def attach(
         blobs += layers
         made.insert(0, _report_manifest([layer for layer, _ in layers], subject, created))
     hang(location, copied, made, blobs=blobs, sleep=sleep, wait_seconds=wait_seconds)
+    if shelf is not None:
+        for manifest in made:
+            shelf.put(manifest, [(blob, content) for blob, content in blobs if blob in manifest.layers])
 
 
 def fetch_report(locations: Sequence[Location], digest: Digest, size: int, *, shelf: Shelf | None = None) -> bytes:

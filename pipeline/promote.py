@@ -295,6 +295,7 @@ def _attach(intended: Plan, transfer: Transfer, records: Sequence[Bundle], tools
         records,
         created=intended.decided_at,
         copied=transfer.hanging,
+        shelf=tools.shelf,
         sleep=tools.sleep,
     )
     set_legacy_tags(transfer)

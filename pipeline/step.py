@@ -110,7 +110,7 @@ def _attach(
 ) -> None:
     for place in tools.places.stage(intended.pipeline, intended.stage):
         subject = place.registry.manifest(place.repository, intended.image.digest).descriptor
-        store.attach(place, subject, (bundle,), reports=reports, created=now, sleep=tools.sleep)
+        store.attach(place, subject, (bundle,), reports=reports, created=now, shelf=tools.shelf, sleep=tools.sleep)
 
 
 def _defined(stage: Stage, name: str) -> Step:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,15 @@ class Shelf:
         """What was already fetched in this run."""
         content = self._blobs.peek(descriptor.digest)
         return content if content is not None and len(content) == descriptor.size else None
+
+    def put(self, manifest: Manifest, blobs: Iterable[tuple[Descriptor, bytes]]) -> None:
+        """Keep what was made here, and seen at a registry since."""
+        self._manifests.put(manifest.digest, manifest)
+        self._store(manifest.digest, manifest.content)
+        for descriptor, content in blobs:
+            if descriptor.size <= ONE_BYTES:
+                self._blobs.put(descriptor.digest, content)
+                self._store(descriptor.digest, content)
 
     def _manifest(self, location: Location, digest: Digest) -> Manifest:
         stored = self._stored(digest)

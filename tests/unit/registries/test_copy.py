@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registries.copy import Moved, Transfer, copy_image, plan_copy, platforms, tree
+from registries.copy import Moved, Transfer, copy_content, copy_image, plan_copy, platforms, tree
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Refusal, Unavailable, UsageError
@@ -15,8 +15,10 @@ from registries.kinds.layout import LayoutRegistry
 from registries.kinds.memory import MemoryRegistry, Repository
 from registries.limits import CHUNK_BYTES, INDEX_DEPTH, MANIFESTS_PER_IMAGE, REFERRER_DEPTH, REFERRERS
 from registries.manifest import DOCKER_LIST, DOCKER_MANIFEST, EMPTY, EMPTY_CONTENT, OCI_INDEX, OCI_MANIFEST, Manifest
+from registries.presence import is_whole
 from registries.read_only import ReadOnly
 from registries.registry import Location
+from registries.shelf import Shelf
 from registries.strict_json import dumps
 from registries.tree import MANIFEST_BYTES_TOGETHER
 from tests.bent import Bent
@@ -1142,3 +1144,121 @@ def test_an_image_that_is_not_at_the_source_is_not_found(source: Location, desti
     with pytest.raises(NotFound) as error:
         plan_copy(Digest.of(b"absent"), source, destination)
     assert error.value.code == "image-not-found"
+
+
+# several destinations
+
+
+def test_mirrors_are_fed_from_one_read(source: Location) -> None:
+    made = image().push(source)
+    registry, here = bent(source)
+    mirrors = [Location(MemoryRegistry(f"mirror{number}.test:5000"), "prod/image") for number in range(3)]
+    transfers = [plan_copy(made.digest, here, mirror) for mirror in mirrors]
+    before = registry.count("blob")
+    moved = copy_content(transfers)
+    assert registry.count("blob") - before == len(made.blobs)
+    assert [it.blobs for it in moved] == [len(made.blobs)] * 3
+    assert all(held(mirror).blobs == held(source).blobs for mirror in mirrors)
+    assert all(made.digest in held(mirror).manifests for mirror in mirrors)
+
+
+def test_two_mirrors_in_one_registry_get_each_blob_once(source: Location) -> None:
+    made = image().push(source)
+    registry = Forgetful(MemoryRegistry("mirrors.test:5000"))
+    mirrors = [Location(registry, "eu/image"), Location(registry, "us/image")]
+    first, second = copy_content([plan_copy(made.digest, source, mirror) for mirror in mirrors])
+    assert (first.blobs, first.mounted, second.blobs, second.mounted) == (6, 0, 0, 6)
+    assert registry.count("push_blob") == len(made.blobs)
+
+
+def test_a_mirror_that_loses_a_blob_stops_all_before_any_manifest(source: Location, destination: Location) -> None:
+    made = image().push(source)
+    bad = Forgetful(MemoryRegistry("mirror.test:5000"), loses_blobs=True)
+    transfers = [plan_copy(made.digest, source, to) for to in (destination, Location(bad, "prod/image"))]
+    assert code(lambda: copy_content(transfers)) == "destination-incomplete"
+    assert held(destination).manifests == {}
+
+
+def test_a_mirror_that_has_the_image_already_is_left_alone(source: Location, destination: Location) -> None:
+    made = image().push(source)
+    copy(made.digest, source, destination)
+    other = Location(MemoryRegistry("mirror.test:5000"), "prod/image")
+    registry, there = bent(destination)
+    copy_content([plan_copy(made.digest, source, to) for to in (there, other)])
+    assert registry.writes == []
+    assert held(other).manifests == held(source).manifests
+
+
+# where blobs come from, and how they are proven
+
+
+def test_blobs_are_mounted_from_other_places_of_the_image_in_the_destination_s_registry(source: Location) -> None:
+    made = image().push(source)
+    registry = Forgetful(MemoryRegistry("prod.test:5000"))
+    before = Location(registry, "staging/image")
+    copy(made.digest, source, before)
+    there = Location(registry, "prod/image")
+    moved = copy_image(plan_copy(made.digest, source, there, holders=[there, before]))
+    assert (moved.blobs, moved.mounted) == (0, len(made.blobs))
+
+
+def test_a_place_in_another_registry_is_nothing_to_mount_from(source: Location, destination: Location) -> None:
+    made = image().push(source)
+    plan = plan_copy(made.digest, source, destination, holders=[source])
+    assert plan.mounts == 0
+
+
+@dataclass
+class Damaging(Bent):
+    """Keeps the first upload of each blob with a byte changed in its middle."""
+
+    proofs: list[bool] = field(default_factory=list)
+
+    def push_blob(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
+        again = ("push_blob", str(descriptor.digest)) in self.calls
+        super().push_blob(repository, descriptor, chunks)
+        if not again:
+            assert isinstance(self.inner, MemoryRegistry)
+            self.inner.repositories[repository].blobs[descriptor.digest] = b"damaged"
+
+    def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
+        self.proofs.append(whole)
+        return super().holds(repository, descriptor, whole=whole)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_was_uploaded_is_read_and_uploaded_once_more_if_need_be(source: Location, *, whole: bool) -> None:
+    made = image().push(source)
+    bad = Damaging(MemoryRegistry("prod.test:5000"))
+    there = Location(bad, "prod/image")
+    copy_image(plan_copy(made.digest, source, there, whole=whole), whole=whole)
+    assert bad.count("push_blob") == 2 * len(made.blobs)
+    assert set(bad.proofs) == {whole}
+    assert is_whole(there, tree(source, made.digest), whole=whole)
+
+
+def test_an_image_that_lacks_anything_is_not_whole(source: Location, destination: Location) -> None:
+    made = image().push(source)
+    copy(made.digest, source, destination)
+    found = tree(source, made.digest)
+    assert is_whole(destination, found, whole=False)
+    for shelf, digests in (
+        (held(destination).blobs, [descriptor.digest for descriptor, _ in made.blobs]),
+        (held(destination).manifests, [manifest.digest for manifest in made.manifests]),
+    ):
+        for digest in digests:
+            content = shelf.pop(digest)
+            assert not is_whole(destination, found, whole=False)
+            shelf[digest] = content
+
+
+def test_what_is_on_the_shelf_is_not_read_at_the_source_again(source: Location, destination: Location) -> None:
+    made = image().push(source)
+    note = referrer(made.manifest).push(source)
+    registry, here = bent(source)
+    shelf = Shelf()
+    plan = plan_copy(made.digest, here, destination, shelf=shelf)
+    asked = registry.count("blob")
+    copy_image(plan, shelf=shelf)
+    assert registry.count("blob") - asked == len(made.blobs)
+    assert note.digest in held(destination).manifests

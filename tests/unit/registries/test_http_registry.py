@@ -23,12 +23,13 @@ from registries.digest import Digest
 from registries.errors import NotFound, Refusal, TagMoved
 from registries.kinds.http import HttpRegistry, http_registry, referrers_tag
 from registries.limits import MANIFEST_BYTES, REFERRER_PAGES, REFERRERS, RETRIES, TAG_PAGES
-from registries.manifest import EMPTY, OCI_INDEX, OCI_MANIFEST, Manifest, artifact
+from registries.manifest import EMPTY, EMPTY_CONTENT, OCI_INDEX, OCI_MANIFEST, Manifest, artifact
 from registries.registry import Mounting, Registry
 from registries.strict_json import dumps
 from registries.transport import Transport
 from tests import faults
 from tests.faults import FaultRegistry, Reply, Seen
+from tests.images import referrer as hanging
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -1026,3 +1027,61 @@ def test_what_was_pushed_comes_back_and_nothing_else_does(content: bytes, cut: i
         assert b"".join(place.blob("app", blob(content))) == content
         registry.rule("GET", "/blobs/", faults.body(lambda body: body[:cut] + b"!" + body[cut:]))
         assert code(lambda: list(place.blob("app", blob(content)))) == "size-mismatch"
+
+
+class TestNothingTwice:
+    def test_a_list_is_asked_for_once_until_something_is_pushed_that_belongs_in_it(
+        self, registry: FaultRegistry
+    ) -> None:
+        image = stored(registry)
+        place = client(registry.host)
+        for _ in range(3):
+            assert place.referrers("app", image.digest) == ()
+        assert place.requests == 2  # API and tag
+        note = hanging(image).manifest
+        place.push_blob("app", EMPTY, lambda: [EMPTY_CONTENT])
+        place.push_blob("app", note.layers[0], lambda: [b"a note"])
+        place.push_manifest("app", note)
+        before = place.requests
+        for _ in range(2):
+            assert [entry.digest for entry in place.referrers("app", image.digest)] == [note.digest]
+        assert place.requests - before == 4
+
+    def test_a_registry_without_the_api_is_asked_for_it_once(self, plain: FaultRegistry) -> None:
+        place = client(plain.host)
+        for number in range(5):
+            place.referrers("app", Digest.of(bytes([number])))
+        asked = [seen.path for seen in plain.requests if "/referrers/" in seen.path]
+        assert len(asked) == 1
+        assert len(plain.requests) == 6
+
+    def test_a_repository_that_is_not_there_yet_says_nothing_about_the_api(self, registry: FaultRegistry) -> None:
+        unknown = b'{"errors":[{"code":"NAME_UNKNOWN","message":"no such repository"}]}'
+        registry.rule("GET", "/referrers/", faults.status(404, {"Content-Type": "application/json"}, unknown), nth=1)
+        image = stored(registry)
+        place = client(registry.host)
+        assert place.referrers("app", image.digest) == ()
+        note = hanging(image).manifest
+        registry.put_manifest("app", note.content)
+        assert [entry.digest for entry in place.referrers("app", Digest.of(b"other"))] == []
+        assert sum("/referrers/" in seen.path for seen in registry.requests) == 2
+
+    def test_several_referrers_are_listed_in_one_write(self, plain: FaultRegistry) -> None:
+        image = stored(plain)
+        place = client(plain.host)
+        notes = [hanging(image, str(number).encode()).manifest for number in range(3)]
+        place.push_blob("app", EMPTY, lambda: [EMPTY_CONTENT])
+        for number, note in enumerate(notes):
+            content = str(number).encode()
+            assert plain.put_blob("app", content) == str(note.layers[0].digest)
+        place.push_manifests("app", [notes[:2], [], notes[2:]])
+        writes = [seen for seen in plain.writes() if seen.path.endswith(f"/sha256-{image.digest.hex}")]
+        assert len(writes) == 1
+        assert {entry.digest for entry in place.referrers("app", image.digest)} == {note.digest for note in notes}
+
+    def test_a_manifest_that_threads_want_at_the_same_time_is_asked_for_once(self, registry: FaultRegistry) -> None:
+        image = stored(registry)
+        place = client(registry.host)
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(lambda _: place.manifest("app", image.digest).digest, range(8))) == {image.digest}
+        assert place.requests == 1
