@@ -145,7 +145,7 @@ _NETWORK: Final[_Rows] = {
     ),
     "cross-origin-upload": (
         "The registry wants the upload to go to another host.",
-        "Nothing was sent there. Let the registry take uploads itself.",
+        "Nothing was sent there. Let the registry take uploads itself, or allow the host: --allow-host HOST[:PORT].",
     ),
     "cross-origin-link": (
         "The registry says that its list goes on at another host.",
@@ -153,7 +153,7 @@ _NETWORK: Final[_Rows] = {
     ),
     "token-realm-refused": (
         "The registry names a token server that does not belong to it.",
-        "No credentials were sent. If the server is right, it must be on the registry's own host or a neighbour of it.",
+        "No credentials were sent. Only if you know that it is the registry's: --allow-host HOST[:PORT].",
     ),
     "token-scope-too-wide": (
         "A token would allow more than the run needs.",
@@ -161,7 +161,7 @@ _NETWORK: Final[_Rows] = {
     ),
     "address-not-allowed": (
         "A server names an address inside the network that is not its own.",
-        "Nothing was sent there. See what the registry redirects to.",
+        "Nothing was sent there. Only if you know that the registry keeps its content there: --allow-host HOST[:PORT].",
     ),
     "tls-downgrade": (
         "A server with TLS leads to one without.",
@@ -169,7 +169,7 @@ _NETWORK: Final[_Rows] = {
     ),
     "tls-invalid": (
         "The server's certificate is not accepted.",
-        "Name your own authority with SSL_CERT_FILE, or renew the certificate. It can't be ignored.",
+        "Name your own authority, --registry-ca HOST=FILE, or renew the certificate. It can't be ignored.",
     ),
     "registry-not-allowed": (
         "The definition names a registry that the pinned trust file does not allow.",
@@ -431,7 +431,7 @@ _UNAUTHORIZED: Final[_Rows] = {
         "Mend or remove it, then log in again: docker login REGISTRY",
     ),
     "credentials-unsupported": (
-        "The login is of a kind that is not used.",
+        "The login is of a kind that this registry does not take.",
         "Log in with a user name and a password or access token.",
     ),
     "credential-helper-failed": (
@@ -511,7 +511,10 @@ _UNAVAILABLE: Final[_Rows] = {
         "Run it again; see whether a proxy or another program answers at this address.",
     ),
     "upload-busy": ("Somebody else is writing to this upload.", "Run it again when that is over."),
-    "deadline-exceeded": ("It took too long.", "Run it again; what was moved already is not moved twice."),
+    "deadline-exceeded": (
+        "It took too long.",
+        "Run it again, with more time if it needs it (--deadline 60m); what was moved already is not moved twice.",
+    ),
     "docker-unavailable": (
         "The Docker engine does not answer as it should.",
         "Start it, or check DOCKER_HOST and the rights on its socket.",
@@ -617,8 +620,12 @@ _USAGE: Final[_Rows] = {
         "Leave the command out; to run another one, change the definition and have it signed.",
     ),
     "authorities-missing": (
-        "The environment names a file of trusted authorities that is not there.",
-        "Correct or unset SSL_CERT_FILE, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.",
+        "A file of trusted authorities was named that is not there.",
+        "Correct --registry-ca, or unset SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.",
+    ),
+    "certificates-unusable": (
+        "A file of authorities, or our own certificate, can't be used.",
+        "It must be PEM; NAME.cert needs its key NAME.key beside it, without a passphrase.",
     ),
     "address-unavailable": ("The address can't be listened on.", "Choose another port; 0 takes a free one."),
     "logins-malformed": (

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,9 @@ from registries.shelf import Shelf
 
 if TYPE_CHECKING:
     from attestations.signers.trust_config import TrustConfig
+    from registries.access import Access
     from registries.copy import Progress
+    from registries.pace import Deadline
 
 DEFINITION_NAME: Final = "samebits.yaml"
 SIGNATURES_SUFFIX: Final = ".sigstore.jsonl"
@@ -53,15 +56,29 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How registries are reached: `HOST[:PORT]` without TLS, `HOST[:PORT]` that they may send us to, `HOST=FILE`.
+
+    `rate` is in requests per second and registry; the deadline is that of the whole run.
+    """
+
+    plain_http: tuple[str, ...] = ()
+    allow_host: tuple[str, ...] = ()
+    registry_ca: tuple[str, ...] = ()
+    rate: float | None = None
+    deadline: Deadline | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """What the user named: files, hosts to reach without TLS, what to sign with (else nothing is), how thoroughly."""
+    """What the user named: files, what to sign with (else nothing is), how registries are reached, how thoroughly."""
 
     definition: Path | None = None
     trust: Path | None = None
     signing: Signing | None = None
-    plain_http: tuple[str, ...] = ()
     jobs: int = 8
     whole: bool = False
+    reach: Reach = field(default_factory=Reach)
 
 
 def read_definition(named: Path | None, around: Surroundings) -> Definition:
@@ -154,12 +171,24 @@ def _trust_config(paths: tuple[Path, ...]) -> TrustConfig | None:
 
 def open_places(named: Named, around: Surroundings, *, read_only: bool) -> Places:
     """The registries of this run. With `read_only`, a write is refused before it leaves."""
-    plain = frozenset(named.plain_http)
+
+    @cache
+    def access() -> Access:
+        from registries.access import Access
+
+        return Access.of(
+            around.environment,
+            plain_http=named.reach.plain_http,
+            allowed=named.reach.allow_host,
+            registry_ca=named.reach.registry_ca,
+            rate=named.reach.rate,
+            deadline=named.reach.deadline,
+        )
 
     def registry(host: str) -> Registry:
         from registries.kinds.http import http_registry
 
-        return http_registry(host, environment=around.environment, plain_http=plain, read_only=read_only)
+        return http_registry(host, access=access(), read_only=read_only)
 
     return Places(open_registry=registry, open_source=lambda text: open_source(text, around))
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.session import (
+    AllowHostOption,
     ColorOption,
+    DeadlineOption,
     DefinitionOption,
     IdentityTokenOption,
     JobsOption,
@@ -15,7 +17,9 @@ from pipeline.commands.session import (
     OutputOption,
     PlainHttpOption,
     QuietOption,
+    RateOption,
     ReadBack,
+    RegistryCaOption,
     Session,
     TimeOption,
     TrustConfigOption,
@@ -24,6 +28,7 @@ from pipeline.commands.session import (
     VerifyDestinationOption,
     begin,
     open_pipeline,
+    reaching,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +61,10 @@ def promote(
     verbose: VerboseOption = False,
     color: ColorOption = "auto",
     plain_http: PlainHttpOption = None,
+    allow_host: AllowHostOption = None,
+    registry_ca: RegistryCaOption = None,
+    rate: RateOption = None,
+    deadline: DeadlineOption = "30m",
 ) -> None:
     """Admit an image to a stage: verify the chain, judge the gates, copy, sign, and move the tag last.
 
@@ -74,7 +83,9 @@ def promote(
         definition=definition,
         trust=trust,
         signing=None if dry_run and key is None else signing,
-        plain_http=plain_http,
+        reach=reaching(
+            plain_http=plain_http, allow_host=allow_host, registry_ca=registry_ca, rate=rate, deadline=deadline
+        ),
         jobs=jobs,
         verify_destination=verify_destination,
         read_only=dry_run,
@@ -101,6 +112,10 @@ def plan(
     verbose: VerboseOption = False,
     color: ColorOption = "auto",
     plain_http: PlainHttpOption = None,
+    allow_host: AllowHostOption = None,
+    registry_ca: RegistryCaOption = None,
+    rate: RateOption = None,
+    deadline: DeadlineOption = "30m",
     effective_time: TimeOption = None,
 ) -> None:
     """Show what `promote` would do, write nothing, and exit as it would.
@@ -115,7 +130,9 @@ def plan(
         session,
         definition=definition,
         trust=trust,
-        plain_http=plain_http,
+        reach=reaching(
+            plain_http=plain_http, allow_host=allow_host, registry_ca=registry_ca, rate=rate, deadline=deadline
+        ),
         verify_destination=verify_destination,
         effective_time=effective_time,
         read_only=True,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.formats.result import Shown
     from pipeline.promote import Tools
     from pipeline.surroundings import Surroundings
-    from pipeline.wiring import Signing
+    from pipeline.wiring import Reach, Signing
     from registries.shelf import Shelf
 
 
@@ -71,6 +71,32 @@ ColorOption = Annotated[
 PlainHttpOption = Annotated[
     list[str] | None,
     typer.Option("--plain-http", envvar="SAMEBITS_PLAIN_HTTP", metavar="HOST", help="Reach this host without TLS."),
+]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        envvar="SAMEBITS_ALLOW_HOST",
+        metavar="HOST[:PORT]",
+        help="A registry may send us there: its storage, its token server; repeatable.",
+    ),
+]
+RegistryCaOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--registry-ca",
+        envvar="SAMEBITS_REGISTRY_CA",
+        metavar="HOST=FILE",
+        help="The authority of this host's certificate; repeatable.",
+    ),
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option("--rate", envvar="SAMEBITS_RATE", metavar="N", help="At most N requests per second and registry."),
+]
+DeadlineOption = Annotated[
+    str,
+    typer.Option("--deadline", envvar="SAMEBITS_DEADLINE", metavar="TIME", help="When to give the whole run up."),
 ]
 JobsOption = Annotated[
     int, typer.Option("--jobs", envvar="SAMEBITS_JOBS", min=1, max=64, help="Blobs moved at the same time.")
@@ -166,6 +192,28 @@ def begin(
     return session
 
 
+def reaching(
+    *,
+    plain_http: list[str] | None,
+    allow_host: list[str] | None,
+    registry_ca: list[str] | None,
+    rate: float | None,
+    deadline: str,
+) -> Reach:
+    """How registries are reached, as it was typed. The time of the run begins here."""
+    from pipeline.wiring import Reach
+    from registries.pace import Deadline
+    from stages.duration import Duration
+
+    return Reach(
+        plain_http=tuple(plain_http or ()),
+        allow_host=tuple(allow_host or ()),
+        registry_ca=tuple(registry_ca or ()),
+        rate=rate,
+        deadline=Deadline(Duration.parse(deadline).timedelta.total_seconds()),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """A believed pipeline with the tools to work on it, at one time."""
@@ -182,7 +230,7 @@ def open_pipeline(
     definition: Path | None,
     trust: Path | None,
     signing: Signing | None = None,
-    plain_http: list[str] | None = None,
+    reach: Reach | None = None,
     jobs: int = 8,
     verify_destination: ReadBack = ReadBack.RANGES,
     effective_time: str | None = None,
@@ -197,8 +245,8 @@ def open_pipeline(
         definition=definition,
         trust=trust,
         signing=signing,
-        plain_http=tuple(plain_http or ()),
         jobs=jobs,
+        reach=reach or wiring.Reach(),
         whole=verify_destination is ReadBack.FULL,
     )
     anchors = wiring.read_anchors(trust, edge.around)

@@ -13,19 +13,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.session import (
+    AllowHostOption,
     ColorOption,
+    DeadlineOption,
     DefinitionOption,
     IdentityTokenOption,
     KeyOption,
     OutputOption,
     PlainHttpOption,
     QuietOption,
+    RateOption,
+    RegistryCaOption,
     Session,
     TrustConfigOption,
     TrustOption,
     VerboseOption,
     begin,
     open_pipeline,
+    reaching,
 )
 from pipeline.surroundings import SECRETS
 from registries.errors import Reason, UsageError
@@ -54,6 +59,10 @@ def step(
     verbose: VerboseOption = False,
     color: ColorOption = "auto",
     plain_http: PlainHttpOption = None,
+    allow_host: AllowHostOption = None,
+    registry_ca: RegistryCaOption = None,
+    rate: RateOption = None,
+    deadline: DeadlineOption = "30m",
 ) -> None:
     """Run a step on an image, or take the report of one, and record the result, signed, beside the image.
 
@@ -71,7 +80,14 @@ def step(
     session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
     signing = Signing(key=key, identity_token=identity_token, trust_config=tuple(trust_config or ()))
     opened = open_pipeline(
-        session, definition=definition, trust=trust, signing=signing, plain_http=plain_http, read_only=False
+        session,
+        definition=definition,
+        trust=trust,
+        signing=signing,
+        reach=reaching(
+            plain_http=plain_http, allow_host=allow_host, registry_ca=registry_ca, rate=rate, deadline=deadline
+        ),
+        read_only=False,
     )
     found = opened.tools.places.admitted(image, stage, opened.pipeline)
     intended = room.intend(found, stage, name, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)

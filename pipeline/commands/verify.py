@@ -7,16 +7,21 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.session import (
+    AllowHostOption,
     ColorOption,
+    DeadlineOption,
     DefinitionOption,
     OutputOption,
     PlainHttpOption,
     QuietOption,
+    RateOption,
+    RegistryCaOption,
     TimeOption,
     TrustOption,
     VerboseOption,
     begin,
     open_pipeline,
+    reaching,
 )
 
 
@@ -32,6 +37,10 @@ def verify(
     verbose: VerboseOption = False,
     color: ColorOption = "auto",
     plain_http: PlainHttpOption = None,
+    allow_host: AllowHostOption = None,
+    registry_ca: RegistryCaOption = None,
+    rate: RateOption = None,
+    deadline: DeadlineOption = "30m",
     effective_time: TimeOption = None,
 ) -> None:
     """Is this image admitted to this stage by a whole chain, back to the build?
@@ -46,7 +55,9 @@ def verify(
         session,
         definition=definition,
         trust=trust,
-        plain_http=plain_http,
+        reach=reaching(
+            plain_http=plain_http, allow_host=allow_host, registry_ca=registry_ca, rate=rate, deadline=deadline
+        ),
         effective_time=effective_time,
         read_only=True,
     )
@@ -69,6 +80,10 @@ def audit(
     verbose: VerboseOption = False,
     color: ColorOption = "auto",
     plain_http: PlainHttpOption = None,
+    allow_host: AllowHostOption = None,
+    registry_ca: RegistryCaOption = None,
+    rate: RateOption = None,
+    deadline: DeadlineOption = "30m",
     effective_time: TimeOption = None,
 ) -> None:
     """Show the chain of an image through every stage as a tree, with everything that is wrong.
@@ -84,7 +99,9 @@ def audit(
         session,
         definition=definition,
         trust=trust,
-        plain_http=plain_http,
+        reach=reaching(
+            plain_http=plain_http, allow_host=allow_host, registry_ca=registry_ca, rate=rate, deadline=deadline
+        ),
         effective_time=effective_time,
         read_only=True,
     )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -28,6 +27,7 @@ from registries.reference import check_repository, check_tag, is_tag
 from registries.strict_json import dumps, loads_object
 
 if TYPE_CHECKING:
+    from registries.access import Access
     from registries.transport import Answer, Request, Transport
 
 _KEPT_BYTES: Final = 16 * MIB
@@ -81,23 +81,16 @@ class _Page:
 def http_registry(
     host: str,
     *,
-    environment: Mapping[str, str],
-    plain_http: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] | None = None,
     read_only: bool = False,
+    access: Access | None = None,
 ) -> HttpRegistry:
-    """Open a registry with what the environment says about logins, proxies and trusted authorities."""
-    from registries.credentials import Credentials
-    from registries.transport import Network, Transport
+    """Open a registry as `access` says, which the registries of a run share, or as the environment alone does."""
+    if access is None:
+        from registries.access import Access
 
-    home = environment.get("HOME")
-    transport = Transport(
-        host,
-        credentials=Credentials(environment, home=Path(home) if home else None),
-        network=Network.of(environment),
-        plain_http=plain_http,
-        read_only=read_only,
-    )
-    return HttpRegistry(host, transport=transport)
+        access = Access.of(environment or {})
+    return HttpRegistry(host, transport=access.transport(host, read_only=read_only))
 
 
 def referrers_tag(subject: Digest) -> str:
@@ -144,14 +137,11 @@ class HttpRegistry:
         return self._manifests.get((repository, digest), lambda: self._fetched(repository, digest))
 
     def blob(self, repository: str, descriptor: Descriptor) -> Iterator[bytes]:
-        """Source: "Pulling blobs". The descriptor's `urls` are never followed."""
-        where = f"{self._host}/{repository}@{descriptor.digest}"
-        with self._ask("GET", f"blobs/{descriptor.digest}", repository) as answer:
-            if answer.status == _NOT_FOUND:
-                raise NotFound("blob-not-found", "there is no such blob, or no such repository", where=where)
-            if answer.status != _OK:
-                raise self._transport.unexpected(answer, where)
-            yield from checked(answer.chunks(), descriptor.digest, descriptor.size, where=where)
+        """Source: "Pulling blobs". What is cut goes on from there; the descriptor's `urls` are never followed."""
+        from registries.blobs import download
+
+        where = f"{self._host}/{check_repository(repository, repository)}@{descriptor.digest}"
+        return download(self._transport, repository, descriptor, where)
 
     def holds(self, repository: str, descriptor: Descriptor, *, whole: bool = False) -> bool:
         """Read both ends, or all of it; HEAD, and a status alone, are also answered for blobs whose bytes are gone."""
@@ -178,8 +168,12 @@ class HttpRegistry:
                 raise
 
     def push_blob(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
-        """Source: "POST then PUT". Whatever fails on the way starts over with a new upload."""
-        self._transport.patiently(lambda: self._upload(repository, descriptor, chunks))
+        """Source: "POST then PUT". What fails on the way goes on from where the registry is, or with a new upload."""
+        from registries.blobs import Upload
+
+        where = f"{self._host}/{check_repository(repository, repository)}@{descriptor.digest}"
+        upload = Upload(self._transport, repository, descriptor, chunks, where=where)
+        upload.run(holds=lambda: self.holds(repository, descriptor), refused=self._refused)
 
     def mount(self, repository: str, descriptor: Descriptor, source: str) -> bool:
         """Source: "Mounting a blob from another repository". Not being allowed to is no error: upload it then."""
@@ -363,35 +357,11 @@ class HttpRegistry:
         if subject is not None and answer.headers.get("OCI-Subject") == str(subject.digest):
             self._kept_by_registry.add((repository, manifest.digest))
 
-    def _upload(self, repository: str, descriptor: Descriptor, chunks: Callable[[], Iterable[bytes]]) -> None:
-        where = f"{self._host}/{repository}@{descriptor.digest}"
-        url = self._begun.pop((repository, descriptor.digest), None)
-        if url is None:
-            start = self._exchange("POST", "blobs/uploads/", repository)
-            if start.status != _ACCEPTED:
-                raise self._refused(start, where)
-            url = self._upload_url(start)
-        answer = self._exchange(
-            "PUT",
-            f"{url}{'&' if '?' in url else '?'}{urlencode({'digest': str(descriptor.digest)})}",
-            repository,
-            headers={"Content-Type": "application/octet-stream"},
-            body=lambda: checked(chunks(), descriptor.digest, descriptor.size, where=where),
-            size=descriptor.size,
-        )
-        if answer.status in (_NOT_FOUND, _NO_SUCH_RANGE):
-            raise self._transport.again(answer)  # the upload is not known any more
-        if answer.status != _CREATED:
-            raise self._refused(answer, where)
-        stored = answer.headers.get("Docker-Content-Digest", str(descriptor.digest))
-        if stored != str(descriptor.digest):
-            raise ContentError("digest-mismatch", f"stored as {self._transport.quoted(stored)}", where=where)
-
     def _upload_url(self, answer: Answer) -> str:
         location = answer.headers.get("Location")
         if location is None:
             raise self._transport.unexpected(answer, self._host)
-        return self._transport.beside(answer, location, code="cross-origin-upload")
+        return self._transport.beside(answer, location, code="cross-origin-upload", elsewhere=True)
 
     def _put(
         self,

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registries.credentials import Challenge, Credentials, Login, Origin, check_realm
+from registries.challenge import Challenge, check_realm
+from registries.credentials import Credentials, Kind, Login
 from registries.errors import Refusal
+from registries.origin import Origin
 
 CANARY = "s3cr3t-canary"
 
@@ -200,24 +202,85 @@ def test_a_malformed_file_is_named(home: Home, content: str) -> None:
 
 def test_a_malformed_file_does_no_harm_until_a_login_is_needed(home: Home) -> None:
     home.write("{")
-    assert home.credentials().asked == str(home.file)
+    assert str(home.file) in home.credentials().asked
 
 
-@pytest.mark.parametrize("entry", [{"identitytoken": CANARY}, {"registrytoken": CANARY}])
-def test_an_identity_token_is_refused_by_name(home: Home, entry: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [
+        ({"identitytoken": CANARY}, Kind.IDENTITY),
+        ({"auth": auth("00000000-0000-0000-0000-000000000000", "")["auth"], "identitytoken": CANARY}, Kind.IDENTITY),
+        ({"registrytoken": CANARY}, Kind.BEARER),
+    ],
+)
+def test_tokens_in_a_file_are_known_for_what_they_are(home: Home, entry: dict[str, str], kind: Kind) -> None:
     home.write({"auths": {"registry.example": entry}})
-    with pytest.raises(Refusal) as error:
-        home.login()
-    assert error.value.code == "credentials-unsupported"
-    assert CANARY not in str(error.value)
+    assert home.login() == Login("", CANARY, str(home.file), kind)
 
 
-def test_an_identity_token_from_a_helper_is_refused_too(home: Home) -> None:
+def test_an_identity_token_from_a_helper_is_known_by_its_user_name(home: Home) -> None:
     home.helper("acr", f'echo \'{{"Username":"<token>","Secret":"{CANARY}"}}\'')
     home.write({"credsStore": "acr"})
-    with pytest.raises(Refusal) as error:
-        home.login()
-    assert error.value.code == "credentials-unsupported"
+    assert home.login() == Login("<token>", CANARY, "docker-credential-acr", Kind.IDENTITY)
+
+
+class TestFiles:
+    """Where logins are looked for, in the order of containers-auth.json(5) after Docker's own file."""
+
+    def files(self, home: Home) -> dict[str, Path]:
+        folder = home.folder
+        for name in ("docker", "run/containers", "config/containers", ".config/containers"):
+            (folder / name).mkdir(parents=True)
+        home.environment |= {
+            "DOCKER_CONFIG": str(folder / "docker"),
+            "REGISTRY_AUTH_FILE": str(folder / "named.json"),
+            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+        }
+        return {
+            "DOCKER_CONFIG": folder / "docker" / "config.json",
+            "REGISTRY_AUTH_FILE": folder / "named.json",
+            "XDG_RUNTIME_DIR": folder / "run" / "containers" / "auth.json",
+            "XDG_CONFIG_HOME": folder / "config" / "containers" / "auth.json",
+        }
+
+    def test_the_first_file_that_has_a_login_gives_it(self, home: Home) -> None:
+        files = self.files(home)
+        for variable, file in files.items():
+            file.write_text(json.dumps({"auths": {"registry.example": auth("robot", variable)}}))
+        found = []
+        for file in files.values():
+            found.append(secret(home.login()))
+            file.write_text(json.dumps({"auths": {"other.example": auth("robot", "other")}}))
+        assert found == list(files)
+        assert home.login() is None
+
+    def test_without_the_variables_the_home_is_looked_at(self, home: Home) -> None:
+        podman = home.folder / ".config" / "containers" / "auth.json"
+        podman.parent.mkdir(parents=True)
+        podman.write_text(json.dumps({"auths": {"registry.example/team": auth("robot", "podman")}}))
+        assert secret(home.login()) == "podman"
+        assert home.login(repository="other/app") is None
+
+    def test_an_empty_variable_names_no_file(self, home: Home) -> None:
+        home.environment |= dict.fromkeys(self.files(home), "")
+        home.write({"auths": {"registry.example": auth("robot", "home")}})
+        assert secret(home.login()) == "home"
+
+    def test_what_was_asked_names_every_file_and_the_helpers_that_ran(self, home: Home) -> None:
+        files = self.files(home)
+        home.helper("empty", "echo 'credentials not found in native keychain'; exit 1")
+        files["DOCKER_CONFIG"].write_text(json.dumps({"credsStore": "empty"}))
+        credentials = home.credentials()
+        assert credentials.login("registry.example", "app") is None
+        docker, *others = map(str, files.values())
+        assert credentials.asked == ", ".join((docker, "docker-credential-empty", *others))
+
+    def test_a_file_that_can_not_be_read_is_no_missing_file(self, home: Home) -> None:
+        self.files(home)["XDG_RUNTIME_DIR"].write_text("{")
+        with pytest.raises(Refusal) as error:
+            home.login()
+        assert error.value.code == "credentials-malformed"
 
 
 def test_a_secret_is_in_no_text_form(home: Home) -> None:
