@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from registries.authorities import Authorities
 from registries.errors import UsageError
 from registries.origin import Origin, is_loopback
+
+Resolve = Callable[..., list[Any]]
+"""Host, port and socket type to what `socket.getaddrinfo` answers; tests pass their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +26,7 @@ class Network:
     plain_http: frozenset[str] = frozenset()
     allowed: frozenset[str] = frozenset()
     authorities: Authorities = field(default_factory=Authorities)
+    resolve: Resolve = socket.getaddrinfo
 
     @classmethod
     def of(

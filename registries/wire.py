@@ -137,7 +137,7 @@ class Wire:
         named = connection.proxy is not None
         last: OSError | None = None
         refused = False
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in self._network.resolve(host, port, type=socket.SOCK_STREAM):
             reached = addresses.read(str(address[0]))
             if not named and (reached is None or not self._admits(host, port, reached)):
                 refused = True

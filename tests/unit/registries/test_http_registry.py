@@ -479,7 +479,7 @@ class TestUploads:
         ("method", "action"),
         [
             *(("POST", action) for action in (faults.status(500), faults.status(429), faults.cut())),
-            *(("PUT", action) for action in (faults.status(500), faults.status(404), faults.status(416))),
+            *(("PUT", action) for action in (faults.status(500), faults.status(404), faults.status(416), faults.cut())),
         ],
     )
     def test_what_fails_on_the_way_starts_over(
@@ -498,7 +498,7 @@ class TestUploads:
         assert len(opened) == 1  # what was read is still there
 
     def test_an_upload_whose_confirmation_is_lost_is_not_sent_again(self, registry: FaultRegistry) -> None:
-        registry.rule("PUT", "", faults.cut(), nth=1)
+        registry.rule("PUT", "", faults.lost(), nth=1)
         client(registry.host).push_blob("app", blob(b"content"), lambda: [b"content"])
         assert [seen.method for seen in registry.requests] == ["POST", "PUT", "GET", "GET"]
         assert registry.requests[-1].headers["range"] == "bytes=6-6"

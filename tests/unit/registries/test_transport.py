@@ -1,22 +1,14 @@
 from __future__ import annotations
 
-import base64
 import json
 import socket
-import ssl
 import threading
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from registries.authorities import Authorities
 from registries.credentials import Credentials
@@ -25,54 +17,18 @@ from registries.limits import CHUNK_BYTES, REDIRECTS, RETRIES
 from registries.network import Network
 from registries.origin import Origin
 from registries.pace import retry_after
-from registries.transport import Body, Request, Transport
+from registries.transport import Body, Request
 from registries.wire import escaped
 from tests import faults
+from tests.certificates import OLD, Authority
 from tests.clock import FakeClock
 from tests.faults import FaultRegistry, Seen
-
-CANARY = "s3cr3t-canary"
-OLD = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-def credentials(folder: Path, *hosts: str, secret: str = CANARY) -> Credentials:
-    entry = {"auth": base64.b64encode(f"robot:{secret}".encode()).decode()}
-    (folder / "config.json").write_text(json.dumps({"auths": dict.fromkeys(hosts, entry)}))
-    return Credentials({"DOCKER_CONFIG": str(folder)}, home=None)
+from tests.talk import CANARY, credentials, get, local, opened, post, raw_server, refused
 
 
 @pytest.fixture
 def anonymous(tmp_path: Path) -> Credentials:
     return Credentials({"DOCKER_CONFIG": str(tmp_path)}, home=None)
-
-
-@contextmanager
-def opened(host: str, logins: Credentials, **options: Any) -> Iterator[Transport]:
-    options.setdefault("sleep", lambda _: None)
-    transport = Transport(host, credentials=logins, **options)
-    try:
-        yield transport
-    finally:
-        transport.close()
-
-
-def get(transport: Transport, target: str = "v2/app/tags/list", repository: str = "app") -> bytes:
-    with transport.request(Request(method="GET", target=target, repository=repository)) as answer:
-        return b"".join(answer.chunks())
-
-
-def post(transport: Transport, repository: str = "app", body: bytes = b"") -> int:
-    target = f"v2/{repository}/blobs/uploads/"
-    return transport.request(
-        Request(method="POST", target=target, repository=repository, body=Body.of(body) if body else None)
-    ).status
-
-
-def refused(transport: Transport, act: Callable[[Transport], object] = get) -> Refusal:
-    with pytest.raises(Refusal) as error:
-        act(transport)
-    assert CANARY not in "".join(traceback.format_exception(error.value))
-    return error.value
 
 
 @pytest.fixture
@@ -87,37 +43,6 @@ def other() -> Iterator[FaultRegistry]:
     with FaultRegistry() as other:
         other.put_blob("app", b"other")
         yield other
-
-
-@contextmanager
-def raw_server(speak: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that says to each connection whatever it likes, until the test ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    connections: list[socket.socket] = []
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            connections.append(connection)
-            try:
-                connection.recv(65536)
-                speak(connection)
-            except OSError:
-                continue
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for connection in connections:
-            connection.close()
-        thread.join(5)
 
 
 class TestWhereRequestsGo:
@@ -621,63 +546,9 @@ class TestLogins:
             assert "403 DENIED quota\\nexceeded" in str(refused(transport))
 
 
-class Authority:
-    """A certificate authority of this test, and servers' certificates from it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        self.certificate = self._build(self.name, self.key, x509.BasicConstraints(ca=True, path_length=None))
-        self.file = folder / "authority.pem"
-        self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def _build(
-        self,
-        name: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        constraints: x509.BasicConstraints,
-        *,
-        host: str = "localhost",
-        until: datetime | None = None,
-    ) -> x509.Certificate:
-        until = until or OLD + timedelta(days=36500)
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(self.name).public_key(key.public_key())
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(OLD).not_valid_after(until)
-        builder = builder.add_extension(constraints, critical=True)
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
-        )
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        usage = dict.fromkeys(("key_cert_sign", "crl_sign"), constraints.ca)
-        others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-        never = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
-        builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usage, **never), critical=True)
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        return builder.sign(self.key, hashes.SHA256())
-
-    def server(self, *, host: str = "localhost", until: datetime | None = None) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        constraints = x509.BasicConstraints(ca=False, path_length=None)
-        certificate = self._build(name, key, constraints, host=host, until=until)
-        file = self.folder / "server.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
-
-
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
-
-
-def local(registry: FaultRegistry) -> str:
-    return registry.host.replace("127.0.0.1", "localhost")
 
 
 class TestTls:
