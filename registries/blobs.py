@@ -24,7 +24,7 @@ from registries.transport import Again, Answer, Body, Request, Transport
 REWIND_BYTES: Final = 4 * MIB  # about what is in the buffers between us and a registry when a connection is cut
 
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT, _PARTIAL = 200, 201, 202, 204, 206
-_NOT_FOUND, _NO_SUCH_RANGE = 404, 416
+_NOT_FOUND, _CONFLICT, _NO_SUCH_RANGE = 404, 409, 416
 _BINARY: Final = {"Content-Type": "application/octet-stream"}
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 _RECEIVED: Final = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
@@ -213,8 +213,7 @@ class Upload:
         first, size = self._received, self._descriptor.size
         if first < size:
             answer = self._ask("PATCH", self._url or "", {"Content-Range": f"{first}-{size - 1}"}, self._rest())
-            if answer.status in (_NOT_FOUND, _NO_SUCH_RANGE):
-                self._url = None
+            if answer.status in (_NOT_FOUND, _CONFLICT, _NO_SUCH_RANGE):  # forgotten, or it got more in the meantime
                 raise self._transport.again(answer)
             if answer.status != _ACCEPTED:
                 raise refused(answer, self._where)

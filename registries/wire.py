@@ -151,12 +151,16 @@ class Wire:
                 sock.close()
                 last = OSError("it took too long") if isinstance(error, TimeoutError) else error
                 continue
-            if not named and reached is not None and self._is_own(host, port):
-                self._addresses |= {reached}
             return sock
         if last is None and refused:
             raise _not_allowed(host, port)
         raise NewConnectionError(connection, "no address answers") from last
+
+    def arrived(self, connection: HTTPConnection) -> None:
+        """The connection stands, its certificate included: if it is to the registry, that is where the registry is."""
+        if connection.proxy is None and self._is_own(connection.host, connection.port):
+            reached = addresses.read(str(connection.sock.getpeername()[0]))
+            self._addresses |= {reached} if reached is not None else frozenset()
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -301,6 +305,10 @@ class _PacedHTTP(HTTPConnection):
         connected = self._wire.connect(self, self._dns_host, self.port, seconds)
         self.reached = True
         return connected
+
+    def connect(self) -> None:
+        super().connect()
+        self._wire.arrived(self)
 
     def send(self, data: Any) -> None:
         sock = self.sock

@@ -49,8 +49,10 @@ def cutting(upstream: str, *, up: Sequence[int] = (), down: Sequence[int] = ()) 
                 to.sendall(content)
                 passed += len(content)
                 if cut:
+                    _reset(source)
                     break
-            _end(source, to)
+        with suppress(OSError):
+            to.shutdown(socket.SHUT_WR)
 
     def serve() -> None:
         with suppress(OSError):
@@ -76,10 +78,7 @@ def cutting(upstream: str, *, up: Sequence[int] = (), down: Sequence[int] = ()) 
         thread.join(5)
 
 
-def _end(source: socket.socket, to: socket.socket) -> None:
-    """Whoever sent is reset, as in a crash between the two; whoever received gets what was passed on, and the end."""
-    with suppress(OSError):
-        to.shutdown(socket.SHUT_RDWR)
-    with suppress(OSError):
-        source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        source.close()
+def _reset(sender: socket.socket) -> None:
+    """As in a crash between the two; the receiver gets what was passed on, and then the end."""
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sender.close()
