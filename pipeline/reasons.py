@@ -511,10 +511,7 @@ _UNAVAILABLE: Final[_Rows] = {
         "Run it again; see whether a proxy or another program answers at this address.",
     ),
     "upload-busy": ("Somebody else is writing to this upload.", "Run it again when that is over."),
-    "deadline-exceeded": (
-        "It took too long.",
-        "Run it again, with more time if it needs it (--deadline 60m); what was moved already is not moved twice.",
-    ),
+    "deadline-exceeded": ("It took too long.", "Run it again; what was moved already is not moved twice."),
     "docker-unavailable": (
         "The Docker engine does not answer as it should.",
         "Start it, or check DOCKER_HOST and the rights on its socket.",

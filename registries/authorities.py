@@ -111,8 +111,6 @@ def _load_folder(context: ssl.SSLContext, folder: Path) -> None:
         _load(context, str(file), None)
     for file in sorted(folder.glob("*.cert")):
         key = file.with_suffix(".key")
-        if not key.is_file():
-            raise _unusable(str(file), f"its key {key.name} is not beside it")
         try:
             context.load_cert_chain(file, key, password="")  # never asked for at the terminal
         except (OSError, ValueError) as error:

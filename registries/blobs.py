@@ -167,14 +167,22 @@ class Upload:
     """One blob on its way into a repository. Source: "Pushing blobs", "Pushing a blob in chunks"."""
 
     def __init__(
-        self, transport: Transport, repository: str, descriptor: Descriptor, produce: Chunks, *, where: str
+        self,
+        transport: Transport,
+        repository: str,
+        descriptor: Descriptor,
+        produce: Chunks,
+        *,
+        where: str,
+        begun: str | None = None,
     ) -> None:
+        """`begun`: the location of an upload that the registry has begun already, for a mount that it declined."""
         self._transport = transport
         self._repository = repository
         self._descriptor = descriptor
         self._where = where
         self._bytes = Rewindable(produce, descriptor.size, where=where)
-        self._url: str | None = None
+        self._url = begun
         self._received = 0
 
     def run(self, *, holds: Callable[[], bool], refused: Callable[[Answer, str], Refusal]) -> None:

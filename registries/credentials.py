@@ -8,6 +8,7 @@ Sources: docker/cli "Credential stores"; containers-auth.json(5).
 from __future__ import annotations
 
 import binascii
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from registries.origin import DOCKER_HUB_HOSTS
 from registries.strict_json import loads_object
 
 DOCKER_HUB: Final = "https://index.docker.io/v1/"
+TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _FILE_BYTES: Final = 1 * MIB
 _NO_USER: Final = "<token>"
 
@@ -144,6 +146,8 @@ class _File:
             raise self._malformed("an entry of `auths` is not an object of strings")
         source = str(self.path)
         if entry.get("registrytoken"):
+            if TOKEN.fullmatch(entry["registrytoken"]) is None:
+                raise self._malformed("a `registrytoken` is no token")
             return Login("", entry["registrytoken"], source, Kind.BEARER)
         if entry.get("identitytoken"):
             return Login("", entry["identitytoken"], source, Kind.IDENTITY)

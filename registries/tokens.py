@@ -6,7 +6,6 @@ Sources: distribution "Token Authentication Specification", "Oauth2 Token Authen
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from urllib.parse import urlencode
 from registries.answer import Answer
 from registries.challenge import Challenge, check_realm
 from registries.checked import read_limited
-from registries.credentials import Credentials, Kind, Login
+from registries.credentials import TOKEN, Credentials, Kind, Login
 from registries.errors import Unauthorized, Unavailable
 from registries.limits import KIB
 from registries.network import Network
@@ -28,7 +27,6 @@ from registries.strict_json import loads_object
 _TOKEN_BYTES: Final = 256 * KIB
 _TOKEN_SECONDS: Final = 60  # when the token server does not say; distribution token specification
 _TOKEN_SHARE: Final = 0.8  # of its lifetime; a request takes time too
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 Send = Callable[[Request, str, bytes, str | None], Answer]
 """On whose behalf, URL, form and Authorization of a request to a token server; its answer, errors raised."""
@@ -120,14 +118,16 @@ class Tokens:
     def _fetched(self, request: Request, challenge: Challenge) -> _Token:
         login = self.login(request)
         if login is not None and login.kind is Kind.BEARER:
-            return _Token(f"Bearer {_token(login.secret, login.source)}", float("inf"))
+            return _Token(f"Bearer {login.secret}", float("inf"))
         started, where = time.monotonic(), str(Origin.of(challenge.realm))
         with self._asked(request, challenge, login) as answer:
             content = read_limited(answer.chunks(), _TOKEN_BYTES, where=where)
         granted = loads_object(content, limit=_TOKEN_BYTES, where=where)
         token, seconds = granted.get("token") or granted.get("access_token"), granted.get("expires_in")
+        if not isinstance(token, str) or not TOKEN.fullmatch(token):
+            raise Unavailable("answer-unexpected", "the token server gave no token", where=where)
         lifetime = seconds if isinstance(seconds, int) and seconds > 0 else _TOKEN_SECONDS
-        return _Token(f"Bearer {_token(token, where)}", started + _TOKEN_SHARE * lifetime)
+        return _Token(f"Bearer {token}", started + _TOKEN_SHARE * lifetime)
 
     def _asked(self, request: Request, challenge: Challenge, login: Login | None) -> Answer:
         """The token server's answer. An identity token goes into a form by POST, a password into a header."""
@@ -139,9 +139,3 @@ class Tokens:
         query = urlencode([*asked, *(("scope", scope) for scope in request.scopes)])
         url = f"{challenge.realm}{'&' if '?' in challenge.realm else '?'}{query}"
         return self._send(request, url, b"", login.basic() if login is not None else None)
-
-
-def _token(token: object, where: str) -> str:
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise Unavailable("answer-unexpected", "what should be a token is none", where=where)
-    return token

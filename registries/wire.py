@@ -41,6 +41,7 @@ _COMMIT_RATE: Final = 8 * MIB  # bytes per second at which a registry is expecte
 _HEADER_BYTES: Final = 1 * MIB
 _ENCRYPTED_AT_ONCE: Final = 32 * KIB  # one time-out each, which makes the minimum rate
 _CONNECTIONS: Final = 16
+_SHORTEST: Final = 0.001  # seconds: a time-out is more than none
 _DETAIL_CHARACTERS: Final = 200
 
 
@@ -75,7 +76,7 @@ class Wire:
             raise _not_allowed(place.host, place.port)
         size = 0 if body is None else body.size
         sized = {"Content-Length": str(size)} if size or method not in ("GET", "HEAD") else {}
-        patience = min(self._patience + size / _COMMIT_RATE, self._left(str(place)))
+        patience = min(self._patience + size / _COMMIT_RATE, max(self.deadline.left, _SHORTEST))
         try:
             security = {"ssl_context": self._network.authorities.context(place)} if place.scheme == "https" else {}
             pool = self._manager(proxy).connection_from_host(place.host, place.port, place.scheme, security)
@@ -166,10 +167,6 @@ class Wire:
         """Close the connections that are kept."""
         for manager in self._managers.values():
             manager.clear()
-
-    def _left(self, where: str) -> float:
-        self.deadline.check(where)
-        return self.deadline.left
 
     def _is_own(self, host: str, port: int) -> bool:
         return (host.strip("[]").lower(), port) == (self._own.host.strip("[]"), self._own.port)

@@ -203,15 +203,23 @@ def reaching(
     """How registries are reached, as it was typed. The time of the run begins here."""
     from pipeline.wiring import Reach
     from registries.pace import Deadline
-    from stages.duration import Duration
 
     return Reach(
         plain_http=tuple(plain_http or ()),
         allow_host=tuple(allow_host or ()),
         registry_ca=tuple(registry_ca or ()),
         rate=rate,
-        deadline=Deadline(Duration.parse(deadline).timedelta.total_seconds()),
+        deadline=Deadline(_seconds(deadline)),
     )
+
+
+def _seconds(deadline: str) -> float:
+    from stages.duration import Duration
+
+    try:
+        return Duration.parse(deadline).timedelta.total_seconds()
+    except UsageError as error:
+        raise UsageError("usage", f"--deadline: {error}", hint="--deadline 45m") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,8 @@ class HttpRegistry:
         from registries.blobs import Upload
 
         where = f"{self._host}/{check_repository(repository, repository)}@{descriptor.digest}"
-        upload = Upload(self._transport, repository, descriptor, chunks, where=where)
+        begun = self._begun.pop((repository, descriptor.digest), None)
+        upload = Upload(self._transport, repository, descriptor, chunks, where=where, begun=begun)
         upload.run(holds=lambda: self.holds(repository, descriptor), refused=self._refused)
 
     def mount(self, repository: str, descriptor: Descriptor, source: str) -> bool:

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registries.blobs import Rewindable
+from registries.blobs import Rewindable, Upload
 from registries.credentials import Credentials
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.errors import ContentError, NotFound, Refusal
 from registries.kinds.http import HttpRegistry
 from registries.limits import CHUNK_BYTES, RETRIES
+from registries.request import Request
 from registries.server import serve_in_thread
 from tests import faults
 from tests.cutting import cutting
@@ -189,6 +190,21 @@ class TestUploads:
         assert registry.requests[-1].size == 0
         assert registry.blobs["app", str(BLOB.digest)] == CONTENT
 
+    @pytest.mark.parametrize("known", [True, False])
+    def test_an_upload_that_was_begun_already_is_used_while_it_is_known(
+        self, registry: FaultRegistry, *, known: bool
+    ) -> None:
+        registry.blobs.clear()
+        with opened(registry.host, Credentials({}, home=None)) as transport:
+            begun = transport.request(Request(method="POST", target="v2/app/blobs/uploads/", repository="app"))
+            url = transport.beside(begun, begun.headers["Location"] if known else "/v2/app/blobs/uploads/x", code="c")
+            place = HttpRegistry(registry.host, transport=transport)
+            upload = Upload(transport, "app", BLOB, lambda: pieces(CONTENT), where="here", begun=url)
+            upload.run(holds=lambda: place.holds("app", BLOB), refused=transport.unexpected)
+        assert registry.blobs["app", str(BLOB.digest)] == CONTENT
+        posts = [seen for seen in registry.requests if seen.method == "POST"]
+        assert len(posts) == (1 if known else 2)
+
     def test_an_upload_that_hardly_moves_is_given_up(self, tmp_path: Path) -> None:
         with serve_in_thread(tmp_path) as host, cutting(host, up=[20_000] * 100) as line, client(line.address) as place:
             assert code(lambda: place.push_blob("app", BLOB, lambda: pieces(CONTENT))) == "registry-unavailable"
@@ -212,7 +228,7 @@ class TestUploads:
     def test_never_more_or_less_is_sent_than_was_announced(self, registry: FaultRegistry, sent: bytes) -> None:
         registry.blobs.clear()
         with client(registry.host) as place:
-            assert code(lambda: place.push_blob("app", BLOB, lambda: pieces(sent))) == "size-mismatch"
+            assert code(lambda: place.push_blob("app", BLOB, lambda: [sent])) == "size-mismatch"
         assert registry.blobs == {}
 
 

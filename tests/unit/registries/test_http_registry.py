@@ -501,7 +501,6 @@ class TestUploads:
         registry.rule("PUT", "", faults.lost(), nth=1)
         client(registry.host).push_blob("app", blob(b"content"), lambda: [b"content"])
         assert [seen.method for seen in registry.requests] == ["POST", "PUT", "GET", "GET"]
-        assert registry.requests[-1].headers["range"] == "bytes=6-6"
 
     def test_an_upload_that_always_fails_is_given_up(self, registry: FaultRegistry) -> None:
         registry.rule("PUT", "", faults.status(502))
@@ -568,7 +567,7 @@ class TestMounts:
         assert place.mount("app", blob(b"content"), "source") is False
         registry.rule("PUT", "", faults.status(404), nth=1)
         place.push_blob("app", blob(b"content"), lambda: [b"content"])
-        assert [seen.method for seen in registry.requests] == ["POST", "PUT", "POST", "PUT"]
+        assert [seen.method for seen in registry.requests] == ["POST", "PUT", "GET", "GET", "POST", "PUT"]
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
     def test_a_mount_that_is_not_possible_is_no_error(self, registry: FaultRegistry, status: int) -> None:
