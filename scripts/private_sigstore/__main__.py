@@ -36,7 +36,7 @@ def _up(folder: Path) -> int:
     print(f"trust config  {stack.trust_config}")
     print(f"trusted root  {stack.trusted_root}")
     print(f"issuer        {stack.issuer('email')}")
-    print(f"a token       python -m scripts.private_sigstore token {folder} you@example.com")
+    print(f"a token       .venv/bin/python -m scripts.private_sigstore token {folder} you@example.com")
     return 0
 
 
