@@ -9,7 +9,7 @@ CODE := pipeline stages attestations registries
 UNIT := tests/unit tests/contracts tests/properties tests/attacks tests/conformance
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers sigstore-up sigstore-down bench demo lock package clean
+.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers sigstore-up sigstore-down fuzz bench demo lock package clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -75,6 +75,9 @@ sigstore-down: $(STAMP) ## End the private Sigstore, and remove its keys and log
 	@$(BIN)/python -m scripts.private_sigstore down .cache/sigstore
 
 # With ONLY=bd a part is measured and shown, nothing written. Also ROUNDS=5, REGISTRIES=ggcr,samebits and WATERFALL=1.
+fuzz: $(STAMP) ## Fuzz what reads bundles for a bounded time (EACH=10 seconds a target, SEED, ONLY=bundle,…)
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(EACH),10) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
 bench: $(STAMP) ## Measure samebits beside other tools, and write docs/benchmarks.md
 	@scripts/peers.sh --if-possible
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY),--write) $(if $(ROUNDS),--rounds $(ROUNDS)) \

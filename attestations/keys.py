@@ -2,7 +2,7 @@
 
 Signed with: ECDSA P-256 or P-384 over SHA-256, RSA of 2048, 3072 or 4096 bits with PKCS #1 v1.5 over SHA-256, Ed25519:
 what `cosign verify-attestation` 3.1.3 accepts. Verified besides: P-384 over SHA-384, P-521 over SHA-512 or SHA-256, and
-RSA of any length from 2048 bits.
+RSA of any length from 2048 bits; for a file also Ed25519ph.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from attestations import ed25519ph
 from attestations.cosign_key import EncryptedKey, WrongPassword
 from attestations.envelope import to_base64
 from attestations.errors import AttestationError
@@ -189,9 +190,7 @@ def verify_hashed(
     `algorithm-not-allowed` where the key signs in a way that needs another digest, or the message itself.
     """
     if isinstance(key, ed25519.Ed25519PublicKey):
-        if content is None:
-            raise _needs_file("Ed25519 signs a file, not its digest", where)
-        return verify_signature(key, signature, content(), where=where)
+        return _verify_ed25519(key, signature, digests, content, where)
     known = [scheme for scheme in _schemes(key, rsa_pss=rsa_pss) if _hash_of(scheme).name in digests]
     if not known:
         raise _needs_file("this key signs another digest than is known", where)
@@ -202,6 +201,21 @@ def verify_hashed(
             continue
         return None
     raise _no_fit(where)
+
+
+def _verify_ed25519(
+    key: ed25519.Ed25519PublicKey,
+    signature: bytes,
+    digests: Mapping[str, bytes],
+    content: Callable[[], bytes] | None,
+    where: str,
+) -> None:
+    """A file by its SHA-512, as cosign and Rekor v2 have it, or by its bytes; the two can't be taken for each other."""
+    if "sha512" in digests and ed25519ph.is_valid(key.public_bytes_raw(), signature, digests["sha512"]):
+        return
+    if content is None:
+        raise _needs_file("Ed25519 signs a file or its SHA-512, and neither is known", where)
+    verify_signature(key, signature, content(), where=where)
 
 
 def why_invalid(key: PublicKey, signature: bytes, message: bytes, *, where: str = "") -> AttestationError:

@@ -27,6 +27,7 @@ Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 IDENTITY = "https://github.com/acme/shop/.github/workflows/build.yml@refs/heads/main"
 ISSUER = "https://token.actions.githubusercontent.com"
+FORMS = ("hashedrekord 0.0.1", "hashedrekord 0.0.2", "dsse 0.0.1", "intoto 0.0.1", "intoto 0.0.2")
 BUNDLE_V03 = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_V02 = "application/vnd.dev.sigstore.bundle+json;version=0.2"
 BUNDLE_V01 = "application/vnd.dev.sigstore.bundle+json;version=0.1"

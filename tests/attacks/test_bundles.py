@@ -33,6 +33,7 @@ from tests.sigstore import (
     BUNDLE_V01,
     BUNDLE_V02,
     BUNDLE_V03,
+    FORMS,
     IDENTITY,
     ISSUER,
     START,
@@ -65,7 +66,6 @@ from tests.sigstore import (
 )
 
 IMAGE = Digest.of(b"the image")
-FORMS = ("hashedrekord 0.0.1", "hashedrekord 0.0.2", "dsse 0.0.1", "intoto 0.0.1", "intoto 0.0.2")
 CI = KeylessIdentity(name="ci", issuer=ISSUER, subject=IDENTITY)
 NOW = START + timedelta(days=300)
 

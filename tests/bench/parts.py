@@ -1,4 +1,4 @@
-"""The six parts of the benchmark. Each one measures, and says which of its aims were met."""
+"""The seven parts of the benchmark. Each one measures, and says which of its aims were met."""
 
 from __future__ import annotations
 
@@ -205,6 +205,12 @@ def start(asked: Settings) -> Report:
     return report
 
 
+def bundles(asked: Settings) -> Report:
+    from tests.bench import verify
+
+    return verify.bundles(asked)
+
+
 PARTS: Mapping[str, Callable[[Settings], Report]] = {
     "a": large,
     "b": far,
@@ -212,6 +218,7 @@ PARTS: Mapping[str, Callable[[Settings], Report]] = {
     "d": again,
     "e": scripted,
     "f": start,
+    "g": bundles,
 }
 
 
