@@ -81,7 +81,8 @@ def load_certificate(content: bytes, *, where: str = "") -> x509.Certificate:
     try:
         with _warnings_refuse():
             certificate = x509.load_der_x509_certificate(content)
-            _ = certificate.extensions, certificate.not_valid_after_utc, certificate.signature_hash_algorithm
+            _ = certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            _ = certificate.signature_hash_algorithm
             _ = certificate.issuer, certificate.subject
     except _UNREADABLE as error:
         raise _invalid(f"a certificate can't be read: {error}", where) from error
@@ -104,7 +105,7 @@ def read_leaf(content: bytes, *, where: str = "") -> Leaf:
             message = "what stands in the certificate's place is no certificate"
             raise AttestationError("key-material-mismatch", message, where=where) from error
         raise
-    key = _key(certificate, where)
+    key = public_key(certificate, where=where)
     return Leaf(
         certificate=certificate,
         content=content,
@@ -157,7 +158,7 @@ def check_issuers(path: Sequence[x509.Certificate], usage: Usage, *, where: str 
     """That every issuer may issue, at its place on the path, for this usage: `certificate-invalid`."""
     for below, issuer in enumerate(path):
         _no_unknown(issuer, where)
-        _key(issuer, where)
+        public_key(issuer, where=where)
         basic = _extension(issuer, x509.BasicConstraints)
         if basic is None or not basic.value.ca:
             raise _invalid("a certificate on the path is no authority's (basic constraints)", where)
@@ -201,7 +202,8 @@ def refuse_brought_along(chain: Sequence[bytes], *, where: str = "") -> None:
             raise AttestationError("chain-untrusted", "the bundle's chain has a second leaf", where=where)
 
 
-def _key(certificate: x509.Certificate, where: str) -> PublicKey:
+def public_key(certificate: x509.Certificate, *, where: str = "") -> PublicKey:
+    """The certificate's key, if it is of a kind that is believed: `algorithm-not-allowed`."""
     try:
         with _warnings_refuse():
             key = certificate.public_key()

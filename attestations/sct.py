@@ -12,12 +12,12 @@ from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.certificate_transparency import LogEntryType, SignatureAlgorithm, SignedCertificateTimestamp
 
+from attestations.certificates import public_key
 from attestations.errors import AttestationError
-from attestations.keys import verify_signature
+from attestations.keys import encode, verify_signature
 from attestations.trusted_root import Log
 from registries.limits import CERTIFICATE_TIMESTAMPS
 
@@ -79,9 +79,7 @@ def _signed(promise: SignedCertificateTimestamp, certificate: x509.Certificate, 
     """The structure that RFC 6962 section 3.2 calls `digitally-signed`, for an entry of type precert_entry."""
     body = certificate.tbs_precertificate_bytes
     milliseconds = int(promise.timestamp.replace(tzinfo=UTC).timestamp()) * 1000 + promise.timestamp.microsecond // 1000
-    issuer_key = sha256(
-        issuer.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    ).digest()
+    issuer_key = sha256(encode(public_key(issuer))).digest()
     return b"".join(
         (
             _V1,

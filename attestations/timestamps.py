@@ -25,10 +25,11 @@ from attestations.certificates import (
     is_authority,
     load_certificate,
     path_from,
+    public_key,
 )
 from attestations.der import INTEGER, NULL, OCTET_STRING, SEQUENCE, SET, Element, MalformedDer, context, one
 from attestations.errors import AttestationError
-from attestations.keys import allowed
+from attestations.keys import PublicKey, encode
 from attestations.trusted_root import Authority
 from registries.limits import TIMESTAMP_BYTES
 
@@ -156,7 +157,8 @@ def _proven(
     check_leaf(certificate, Usage.TIME_STAMPING, where=where)
     check_issuers(path, Usage.TIME_STAMPING, where=where)
     content = certificate.public_bytes(serialization.Encoding.DER)
-    _check_signature(token, certificate, where)
+    key = public_key(certificate, where=where)
+    _check_signature(token, key, where)
     digest, expected = token.certificate_hash
     if new_hash(digest, content, usedforsecurity=False).digest() != expected:
         raise _untrusted("it was made for another certificate", where)
@@ -166,14 +168,10 @@ def _proven(
     if not authority.valid.covers(token.time):
         raise _untrusted(f"it is of {token.time.isoformat()}, when {authority} was not trusted", where)
     check_valid((certificate, *path), token.time, where=where)
-    public_key = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return ProvenTime(time=token.time, source=public_key, by=str(authority))
+    return ProvenTime(time=token.time, source=encode(key), by=str(authority))
 
 
-def _check_signature(token: Token, certificate: x509.Certificate, where: str) -> None:
-    key = allowed(certificate.public_key(), where=where)
+def _check_signature(token: Token, key: PublicKey, where: str) -> None:
     kind, named = _SIGNATURES.get(token.algorithm, (type(None), None))
     if not isinstance(key, kind):
         raise _untrusted("its signature is of another kind than its key", where)

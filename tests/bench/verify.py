@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -30,7 +31,7 @@ WHO = ("--certificate-identity", IDENTITY, "--certificate-oidc-issuer", ISSUER)
 
 
 def bundles(asked: Settings) -> Report:
-    """Each kind of bundle, verified by each that can: milliseconds for one, the best of the rounds."""
+    """Each kind of bundle, verified by each that can: processor time for one, the best of the rounds."""
     world = Sigstore()
     statement = _statement()
     certificate = world.ca.certify(world.signing_key)
@@ -56,7 +57,7 @@ def bundles(asked: Settings) -> Report:
     head = ("1,000 bundles", "samebits", "sigstore-python", f"cosign, {LOOPS} times")
     return Report(
         title="(g) A thousand bundles, verified in one process",
-        text=f"Milliseconds for one: {BUNDLES} of each kind, parsed and verified anew; cosign starts for each one.",
+        text=f"Processor time for one: {BUNDLES} of each kind, parsed and verified anew; cosign starts for each one.",
         tables=[Table("", head, rows)],
     )
 
@@ -120,7 +121,7 @@ def _cosign(world: Sigstore, made: Sequence[bytes], kind: str) -> float | None:
         who = ("--key", str(folder / "key.pub")) if kind.startswith("key") else WHO
         log = ("--insecure-ignore-tlog",) if kind == "key" else ()
         stamps = ("--use-signed-timestamps",) if "stamp" in kind else ()
-        started = time.perf_counter()
+        started = _of_children()
         for content in made:
             (folder / "bundle.json").write_bytes(content)
             named = ("--bundle", str(folder / "bundle.json"), "--trusted-root", str(folder / "root.json"))
@@ -129,15 +130,20 @@ def _cosign(world: Sigstore, made: Sequence[bytes], kind: str) -> float | None:
             )
             if done.returncode != 0:
                 raise subprocess.CalledProcessError(done.returncode, "cosign", done.stdout, done.stderr)
-        return (time.perf_counter() - started) / len(made)
+        return (_of_children() - started) / len(made)
+
+
+def _of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _best(action: Callable[[], None], rounds: int) -> float:
     times = []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         action()
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return min(times)
 
 
