@@ -7,6 +7,7 @@ certificate counts only under the pinned trusted root, for the issuer and subjec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ class IdentityVerifier:
             if isinstance(identity, KeyIdentity)
         )
         self._people = tuple(identity for identity in identities if isinstance(identity, KeylessIdentity))
+        self._rsa_pss = sigstore is not None and sigstore.requirements.rsa_pss
         self._bundles = None
         if sigstore is not None:
             from attestations.bundle_verifier import BundleVerifier
@@ -78,7 +80,7 @@ class IdentityVerifier:
         if self._bundles is not None:
             from attestations.bundle_verifier import KEYED
 
-            return self._bundles.keyed(bundle, key, KEYED).times
+            return self._bundles.keyed(bundle, key, replace(KEYED, rsa_pss=self._rsa_pss)).times
         verify_signature(key, bundle.signature, bundle.envelope.signed_bytes, where=str(bundle.record))
         return ()
 

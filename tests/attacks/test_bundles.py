@@ -202,6 +202,16 @@ def test_rsa_pss_counts_only_where_that_is_said() -> None:
     assert code(lambda: verify_signature(public, made, b"another", rsa_pss=True)) == "signature-invalid"
 
 
+def test_a_bundle_signed_with_rsa_pss_is_believed_where_the_trust_file_says_so(world: Sigstore) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+    bundle = world.sign(statement(), form="", keyed=True, key=key, stamps=0)
+    made = key.sign(pae(PAYLOAD_TYPE, statement()), pss, hashes.SHA256())
+    bundle["dsseEnvelope"]["signatures"] = [{"sig": to_base64(made)}]
+    assert refused(world, bundle, keyed(key)) == "algorithm-not-allowed"
+    assert verify(world, bundle, keyed(key), asked=Requirements(rsa_pss=True)).signer == keyed(key)
+
+
 @pytest.mark.parametrize("identity", ["dev@acme.example", IDENTITY, "other name"])
 def test_every_kind_of_name_is_believed(world: Sigstore, identity: str) -> None:
     name = other_name(identity) if identity == "other name" else identity
