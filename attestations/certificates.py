@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
 
-from attestations.der import MalformedDer, one
+from attestations.der import BIT_STRING, MalformedDer, one
 from attestations.errors import AttestationError
 from attestations.fields import rfc3339
 from attestations.keys import PublicKey, allowed, encode
@@ -84,6 +84,7 @@ def load_certificate(content: bytes, *, where: str = "") -> x509.Certificate:
             _ = certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc
             _ = certificate.signature_hash_algorithm
             _ = certificate.issuer, certificate.subject
+        _whole_signature(content)
     except _UNREADABLE as error:
         raise _invalid(f"a certificate can't be read: {error}", where) from error
     return certificate
@@ -221,6 +222,16 @@ def _warnings_refuse() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
+
+
+def _whole_signature(content: bytes) -> None:
+    """The signature is whole bytes: bits of it that are said to be unused would be read as if they were not."""
+    parts = one(content, "a certificate").children("a certificate")
+    parts.take("what is signed")
+    parts.take("the algorithm")
+    if not parts.take("the signature").expect(BIT_STRING, "the signature").content.startswith(b"\0"):
+        raise MalformedDer("the signature has unused bits")
+    parts.end()
 
 
 def _names(certificate: x509.Certificate, where: str) -> tuple[str, ...]:

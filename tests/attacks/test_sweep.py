@@ -17,6 +17,7 @@ import pytest
 from attestations.bundle import read_bundle
 from attestations.bundle_verifier import CERTIFIED, Requirements
 from attestations.bundle_verifier import Sigstore as Pinned
+from attestations.certificates import load_certificate
 from attestations.envelope import to_base64
 from attestations.errors import AttestationError
 from attestations.identity import KeyIdentity, KeylessIdentity
@@ -134,6 +135,17 @@ def test_t023_no_byte_of_a_certificate_may_change_even_where_no_log_has_it(world
     certificate = at(bundle, *CERTIFICATE)
     assert verify(put(certificate)) is None
     assert [position for position, bytes_ in changed(certificate, BOTH) if verify(put(bytes_)) is None] == []
+
+
+def test_t023_bits_of_a_certificates_signature_can_not_be_called_unused(world: Sigstore) -> None:
+    """DER lets a bit string end in unused bits that are 0; half of all signatures end so, and readers ignore the count."""
+    certificate = next(made for _ in range(64) if not (made := world.ca.certify(world.signing_key))[-1] & 1)
+    bundle = world.sign(PAYLOAD, certificate=certificate)
+    put, verify = within(bundle, *CERTIFICATE), verifier(world)
+    signature = load_certificate(certificate).signature
+    start = len(certificate) - len(signature) - 1
+    assert verify(put(certificate)) is None
+    assert verify(put(certificate[:start] + b"\1" + signature)) == "certificate-invalid"
 
 
 @pytest.mark.parametrize("form", FORMS)
