@@ -138,7 +138,7 @@ def test_t023_no_byte_of_a_certificate_may_change_even_where_no_log_has_it(world
 
 
 def test_t023_bits_of_a_certificates_signature_can_not_be_called_unused(world: Sigstore) -> None:
-    """DER lets a bit string end in unused bits that are 0; half of all signatures end so, and readers ignore the count."""
+    """A bit string may end in unused bits that are 0; half of all signatures end so, and readers ignore the count."""
     certificate = next(made for _ in range(64) if not (made := world.ca.certify(world.signing_key))[-1] & 1)
     bundle = world.sign(PAYLOAD, certificate=certificate)
     put, verify = within(bundle, *CERTIFICATE), verifier(world)
