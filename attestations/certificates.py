@@ -231,7 +231,6 @@ def _whole_signature(content: bytes) -> None:
     parts.take("the algorithm")
     if not parts.take("the signature").expect(BIT_STRING, "the signature").content.startswith(b"\0"):
         raise MalformedDer("the signature has unused bits")
-    parts.end()
 
 
 def _names(certificate: x509.Certificate, where: str) -> tuple[str, ...]:
@@ -283,8 +282,6 @@ def _text(content: bytes, what: str, where: str) -> str:
 
 def _no_unknown(certificate: x509.Certificate, where: str) -> None:
     """A critical extension that is not understood refuses (RFC 5280 section 4.2); name constraints are not."""
-    if certificate.version is not x509.Version.v3:
-        raise _invalid("a certificate is not of version 3", where)
     for extension in certificate.extensions:
         constrains = extension.oid == ExtensionOID.NAME_CONSTRAINTS
         if constrains or (extension.critical and extension.oid not in _UNDERSTOOD):

@@ -203,7 +203,6 @@ def _hashedrekord_v2(spec: Mapping[str, Any], signed: Signed, where: str) -> Non
     member, expected = (
         ("publicKey", signed.public_key) if signed.certificate is None else ("x509Certificate", signed.certificate)
     )
-    only(verifier, ("keyDetails", "publicKey", "x509Certificate"), "the log entry's verifier", where=where)
     if (
         set(verifier) != {"keyDetails", member}
         or _bytes(_object(verifier, member, where), "rawBytes", where) != expected

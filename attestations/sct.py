@@ -53,8 +53,6 @@ def _promises(certificate: x509.Certificate, where: str) -> Sequence[SignedCerti
         )
     except x509.ExtensionNotFound:
         return ()
-    except ValueError as error:
-        raise _invalid(f"can't be read: {error}", where) from error
     if len(promises) > CERTIFICATE_TIMESTAMPS:
         raise AttestationError("limit-exceeded", f"{len(promises)} certificate timestamps", where=where)
     return promises

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from cryptography import x509
@@ -34,6 +35,7 @@ BUNDLE_V01 = "application/vnd.dev.sigstore.bundle+json;version=0.1"
 
 _FULCIO = "1.3.6.1.4.1.57264.1"
 _SCT_LIST = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
+_TIME_STAMP = "1.2.840.113549.1.9.16.1.4"
 _SHA256 = hashes.SHA256()
 _HASHES: dict[str, Sha2] = {
     "secp256r1": hashes.SHA256(),
@@ -185,6 +187,7 @@ class CertificateLog:
 
     name: str = "ct.test"
     key: Key = field(default_factory=new_ec)
+    kind: bytes | None = None
 
     @property
     def key_id(self) -> bytes:
@@ -197,7 +200,7 @@ class CertificateLog:
         tail = len(extensions).to_bytes(2, "big") + extensions
         signed = b"\0\0" + stamp + b"\0\1" + issuer + len(body).to_bytes(3, "big") + body + tail
         signature = raw_sign(self.key, signed)
-        kind = b"\4\3" if isinstance(self.key, ec.EllipticCurvePrivateKey) else b"\4\1"
+        kind = self.kind or (b"\4\3" if isinstance(self.key, ec.EllipticCurvePrivateKey) else b"\4\1")
         return b"\0" + self.key_id + stamp + tail + kind + len(signature).to_bytes(2, "big") + signature
 
     def entry(self, start: datetime = START - timedelta(days=365), end: datetime | None = None) -> dict[str, Any]:
@@ -411,6 +414,7 @@ class TimestampAuthority:
     end: datetime = START + timedelta(days=3650)
     extended: Sequence[ObjectIdentifier] = (ExtendedKeyUsageOID.TIME_STAMPING,)
     critical: bool = True
+    root_extensions: Extensions | None = None
 
     def __post_init__(self) -> None:
         root_name = named(self.name, "root")
@@ -420,7 +424,7 @@ class TimestampAuthority:
             self.root_key,
             root_name,
             self.root_key,
-            authority_extensions(self.root_key, None, 0),
+            authority_extensions(self.root_key, None, 0) if self.root_extensions is None else self.root_extensions,
             start=START - timedelta(days=3650),
             end=START + timedelta(days=3650),
         )
@@ -446,9 +450,15 @@ class TimestampAuthority:
         extensions: bytes = b"",
         essential: bool = True,
         fraction: str = "",
-        content_type: str = "1.2.840.113549.1.9.16.1.4",
+        content_type: str = _TIME_STAMP,
+        kind: str | None = None,
+        bent: Mapping[str, Any] = MappingProxyType({}),
     ) -> bytes:
-        """A TimeStampResp over `message`. `by` lends its name and certificate hash, `key` its key."""
+        """A TimeStampResp over `message`. `by` lends its name and certificate hash, `key` its key.
+
+        `bent` puts something else in a place that the code names: another identifier, another version, or more bytes.
+        """
+        more = bent.get
         named_by = (by or self).certificate
         digest = {
             "sha256": sequence(oid("2.16.840.1.101.3.4.2.1")),
@@ -461,15 +471,16 @@ class TimestampAuthority:
         info = sequence(
             integer(version),
             oid("1.3.6.1.4.1.57264.2"),
-            sequence(digest[algorithm], tlv(0x04, imprint)),
+            sequence(digest[algorithm], tlv(0x04, imprint), more("after the imprint", b"")),
             integer(len(message) + 7),
             tlv(0x18, time),
             sequence(integer(1)),
             extensions,
         )
         attributes = [
-            sequence(oid("1.2.840.113549.1.9.3"), tlv(0x31, oid(content_type))),
+            sequence(oid("1.2.840.113549.1.9.3"), tlv(0x31, oid(content_type)), more("after an attribute", b"")),
             sequence(oid("1.2.840.113549.1.9.4"), tlv(0x31, tlv(0x04, hashlib.sha256(info).digest()))),
+            more("among the attributes", b""),
         ]
         if essential:
             hashed = tlv(0x04, hashlib.sha256(der(named_by)).digest())
@@ -478,31 +489,42 @@ class TimestampAuthority:
         signed = b"".join(sorted(attributes))
         signing_key = key or self.key
         signature = raw_sign(signing_key, tlv(0x31, signed))
-        kind = {
+        kinds = {
             "secp256r1": "1.2.840.10045.4.3.2",
             "secp384r1": "1.2.840.10045.4.3.3",
             "secp521r1": "1.2.840.10045.4.3.4",
         }
         curve = signing_key.curve.name if isinstance(signing_key, ec.EllipticCurvePrivateKey) else ""
-        signature_kind = kind.get(curve, "1.2.840.113549.1.1.11")
+        signature_kind = kind or kinds.get(curve, "1.2.840.113549.1.1.11")
+        name = sequence(
+            named_by.issuer.public_bytes(), integer(named_by.serial_number), more("after the signer's name", b"")
+        )
         signer = sequence(
-            integer(1),
-            sequence(named_by.issuer.public_bytes(), integer(named_by.serial_number)),
+            integer(more("the signer's version", 1)),
+            more("the signer's name", name),
             digest["sha256"],
             tlv(0xA0, signed),
-            sequence(oid(signature_kind)),
+            sequence(oid(signature_kind), more("the parameters", b"")),
             tlv(0x04, signature),
+            more("after the signer", b""),
         )
         brought = tlv(0xA0, *(der(one) for one in embed)) if embed else b""
         signed_data = sequence(
-            integer(3),
-            tlv(0x31, digest["sha256"]),
-            sequence(oid("1.2.840.113549.1.9.16.1.4"), tlv(0xA0, tlv(0x04, info))),
+            integer(more("the version", 3)),
+            tlv(0x31, digest[more("the digests", "sha256")]),
+            sequence(
+                oid(more("the content's type", _TIME_STAMP)),
+                tlv(0xA0, tlv(0x04, more("the content", info))),
+                more("after the content", b""),
+            ),
             brought,
             tlv(0x31, *[signer] * signers),
+            more("after the signers", b""),
         )
-        token = sequence(oid("1.2.840.113549.1.7.2"), tlv(0xA0, signed_data))
-        return sequence(sequence(integer(status)), token)
+        token = sequence(
+            oid(more("the token's type", "1.2.840.113549.1.7.2")), tlv(0xA0, signed_data), more("after the data", b"")
+        )
+        return sequence(sequence(integer(status)), token, more("after the token", b""))
 
     def entry(self, start: datetime = START - timedelta(days=365), end: datetime | None = None) -> dict[str, Any]:
         return authority_entry(f"https://{self.name}/api/v1/timestamp", [self.certificate, self.root], start, end)

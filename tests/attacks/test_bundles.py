@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from attestations.bundle import read_bundle
-from attestations.bundle_verifier import Requirements
+from attestations.bundle_verifier import KEYED, Artifact, BundleVerifier, Requirements, check_identity
 from attestations.bundle_verifier import Sigstore as Pinned
 from attestations.certificates import load_certificate
 from attestations.checkpoints import Checkpoint, root_from
@@ -56,9 +56,11 @@ from tests.sigstore import (
     named,
     new_ec,
     note_line,
+    oid,
     other_name,
     pem,
     raw_sign,
+    sequence,
     spki,
     tlv,
     tree_hash,
@@ -291,6 +293,40 @@ def test_t001_a_certificate_where_the_entry_has_a_key_is_another_key(world: Sigs
         assert refused(world, bundle) == "log-entry-mismatch"
 
 
+@pytest.mark.parametrize("form", ["dsse 0.0.1", "intoto 0.0.1", "intoto 0.0.2"])
+def test_t001_an_entry_about_an_envelope_is_none_about_a_file(world: Sigstore, form: str) -> None:
+    bundle = world.sign(b"a file", form=form, as_file=True)
+    verifier = BundleVerifier(TrustedRoot.from_bytes(as_bytes(world.root())))
+    read = read_bundle(as_bytes(bundle))
+    assert code(lambda: verifier.certified(read, Artifact.of(b"a file"))) == "log-entry-mismatch"
+
+
+def test_t001_the_payload_of_an_intoto_entry_is_compared_besides_its_envelope(world: Sigstore) -> None:
+    bundle = world.sign(statement(), form="intoto 0.0.1")
+    body = json.loads(base64.b64decode(entry(bundle)["canonicalizedBody"]))
+    body["spec"]["content"]["payloadHash"]["value"] = Digest.of(b"another").hex
+    bundle["verificationMaterial"]["tlogEntries"] = [world.log.append(canonical(body))]
+    assert refused(world, bundle) == "log-entry-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"keyDetails": 7}, "log-entry-invalid"),
+        ({"publicKey": {"rawBytes": ""}}, "log-entry-mismatch"),
+        ({"more": {}}, "log-entry-mismatch"),
+    ],
+)
+def test_t001_the_verifier_of_a_rekor_v2_entry_is_one_key_and_nothing_else(
+    world: Sigstore, change: dict[str, Any], expected: str
+) -> None:
+    bundle = world.sign(statement())
+    body = json.loads(base64.b64decode(entry(bundle)["canonicalizedBody"]))
+    body["spec"]["hashedRekordV002"]["signature"]["verifier"] |= change
+    bundle["verificationMaterial"]["tlogEntries"] = [world.log_v2.append(canonical(body))]
+    assert refused(world, bundle) == expected
+
+
 def test_t001_the_payload_type_of_an_intoto_entry_is_compared(world: Sigstore) -> None:
     bundle = world.sign(statement(), form="intoto 0.0.2")
     body = json.loads(base64.b64decode(entry(bundle)["canonicalizedBody"]))
@@ -343,6 +379,32 @@ def test_t002_a_change_to_any_field_of_an_entry_is_refused(
     assert refused(world, bundle) == expected
 
 
+@pytest.mark.parametrize("path", [(), ("kindVersion",), ("logId",), ("inclusionPromise",), ("inclusionProof",)])
+def test_t020_an_unknown_field_in_a_log_entry_is_refused(world: Sigstore, path: tuple[str, ...]) -> None:
+    bundle = world.sign(statement(), form="dsse 0.0.1")
+    inner = entry(bundle)
+    for name in path:
+        inner = inner[name]
+    inner["LogIndex"] = "7"
+    assert refused(world, bundle) == "field-unknown"
+
+
+def test_t020_an_unknown_field_in_a_checkpoint_or_in_an_entry_of_rekor_v2_is_refused(world: Sigstore) -> None:
+    bundle = world.sign(statement())
+    entry(bundle)["inclusionProof"]["checkpoint"]["Envelope"] = ""
+    assert refused(world, bundle) == "field-unknown"
+    good = json.loads(base64.b64decode(entry(world.sign(statement()))["canonicalizedBody"]))
+    for path in ((), ("hashedRekordV002",), ("hashedRekordV002", "data"), ("hashedRekordV002", "signature")):
+        bundle = world.sign(statement())
+        body = json.loads(base64.b64decode(entry(bundle)["canonicalizedBody"]))
+        inner = body["spec"]
+        for name in path:
+            inner = inner[name]
+        inner["Extra"] = good
+        bundle["verificationMaterial"]["tlogEntries"] = [world.log_v2.append(canonical(body))]
+        assert refused(world, bundle) == "field-unknown"
+
+
 def test_t002_a_proof_about_a_neighbour_is_refused(world: Sigstore) -> None:
     bundle = world.sign(statement())
     other = world.log_v2.append(b'{"apiVersion":"0.0.2","kind":"hashedrekord"}')
@@ -359,6 +421,7 @@ def test_t002_the_place_of_an_entry_in_rekor_v2_is_that_of_its_proof(world: Sigs
 
 
 def test_t002_rekor_v2_has_promised_nothing(world: Sigstore) -> None:
+    world.log_v2.offset = 0
     assert refused(world, world.sign(statement(), promise=True, stamps=1)) == "log-entry-invalid"
 
 
@@ -397,6 +460,15 @@ def test_t003_a_payload_that_can_not_be_read_is_refused(world: Sigstore, payload
 def test_t007_a_key_is_no_certificate_and_a_certificate_no_key(world: Sigstore) -> None:
     assert refused(world, world.sign(statement(), keyed=True)) == "key-material-mismatch"
     assert refused(world, world.sign(statement()), keyed(world.signing_key)) == "key-material-mismatch"
+
+
+def test_t007_who_verifies_by_one_kind_takes_no_other(world: Sigstore) -> None:
+    verifier = BundleVerifier(TrustedRoot.from_bytes(as_bytes(world.root())))
+    by_key, by_certificate = (read_bundle(as_bytes(world.sign(statement(), keyed=keyed))) for keyed in (True, False))
+    public = parse_public_key(spki(world.signing_key))
+    assert code(lambda: verifier.certified(by_key)) == "key-material-mismatch"
+    assert code(lambda: verifier.keyed(by_certificate, public, KEYED)) == "key-material-mismatch"
+    assert code(lambda: check_identity(verifier.keyed(by_key, public, KEYED), CI)) == "key-material-mismatch"
 
 
 @pytest.mark.parametrize("form", ["der", "pem"])
@@ -702,6 +774,94 @@ def test_t012_a_token_that_does_not_hold_is_refused(world: Sigstore, bent: dict[
     assert refused(world, stamp(bundle, token)) == expected
 
 
+MORE = tlv(0x02, b"\7")
+SHAPES: dict[str, Any] = {
+    "after the token": MORE,
+    "after the data": MORE,
+    "after the signers": MORE,
+    "after the content": MORE,
+    "after the signer": MORE,
+    "after the imprint": MORE,
+    "after an attribute": MORE,
+    "after the signer's name": MORE,
+    "among the attributes": sequence(oid("1.2.3"), tlv(0x31, MORE, MORE)),
+    "the parameters": tlv(0x05, b"\0"),
+    "the version": 4,
+    "the signer's version": 3,
+    "the signer's name": tlv(0x80, b"a key's identifier"),
+    "the digests": "sha512",
+    "the token's type": "1.2.840.113549.1.7.1",
+    "the content's type": "1.2.840.113549.1.7.1",
+    "the content": b"something else",
+}
+
+
+@pytest.mark.parametrize("place", SHAPES)
+def test_t012_a_token_of_another_shape_is_refused(world: Sigstore, place: str) -> None:
+    bundle = world.sign(statement())
+    token = world.tsa.stamp(signature(bundle), bent={place: SHAPES[place]})
+    assert refused(world, stamp(bundle, token)) == "timestamp-malformed"
+
+
+def test_t012_an_attribute_that_stands_there_twice_is_refused(world: Sigstore) -> None:
+    bundle = world.sign(statement())
+    again = sequence(oid("1.2.840.113549.1.9.3"), tlv(0x31, oid("1.2.840.113549.1.9.16.1.4")))
+    token = world.tsa.stamp(signature(bundle), bent={"among the attributes": again})
+    assert refused(world, stamp(bundle, token)) == "timestamp-malformed"
+
+
+def test_t012_more_attributes_and_parameters_that_are_null_are_read(world: Sigstore) -> None:
+    bundle = world.sign(statement())
+    more = {"among the attributes": sequence(oid("1.2.3"), tlv(0x31, MORE)), "the parameters": tlv(0x05)}
+    assert verify(world, stamp(bundle, world.tsa.stamp(signature(bundle), bent=more))).proved_time == START
+
+
+def test_t012_a_signer_may_be_named_by_its_key(world: Sigstore) -> None:
+    bundle = world.sign(statement())
+    digest = x509.SubjectKeyIdentifier.from_public_key(world.tsa.key.public_key()).digest
+    for name, good in ((digest, True), (b"another", False)):
+        named_so = {"the signer's version": 3, "the signer's name": tlv(0x80, name)}
+        changed = stamp(bundle, world.tsa.stamp(signature(bundle), bent=named_so))
+        if good:
+            assert verify(world, changed).proved_time == START
+        else:
+            assert refused(world, changed) == "timestamp-untrusted"
+
+
+@pytest.mark.parametrize("kind", ["1.2.840.113549.1.1.11", "1.2.840.113549.1.1.1", "1.3.101.112", "1.2.840.10045.4.1"])
+def test_t012_a_signature_of_another_kind_than_its_key_is_refused(world: Sigstore, kind: str) -> None:
+    bundle = world.sign(statement())
+    assert refused(world, stamp(bundle, world.tsa.stamp(signature(bundle), kind=kind))) == "timestamp-untrusted"
+
+
+@pytest.mark.parametrize("kind", ["1.2.840.113549.1.1.11", "1.2.840.113549.1.1.1"])
+def test_t012_an_authority_with_an_rsa_key_is_believed(world: Sigstore, kind: str) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    world.tsa = TimestampAuthority(world.clock, key=key)
+    bundle = world.sign(statement())
+    assert verify(world, stamp(bundle, world.tsa.stamp(signature(bundle), kind=kind))).proved_time == START
+
+
+def test_t012_an_issuer_that_may_not_issue_has_no_authority_below_it(world: Sigstore) -> None:
+    for extensions in (
+        [],
+        [(x509.BasicConstraints(ca=True, path_length=0), True), (usage(signs=True), True)],
+        [
+            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False),
+        ],
+    ):
+        world.tsa = TimestampAuthority(world.clock, root_extensions=extensions)
+        assert refused(world, world.sign(statement())) == "timestamp-untrusted"
+
+
+def test_t012_a_stamp_of_a_configured_authority_must_hold_even_where_none_is_needed(world: Sigstore) -> None:
+    bundle = world.sign(statement(), form="dsse 0.0.1")
+    foreign = TimestampAuthority(world.clock, name="foreign.test")
+    assert verify(world, stamp(bundle, foreign.stamp(signature(bundle)))).proved_time == START
+    assert refused(world, stamp(bundle, world.tsa.stamp(b"another signature"))) == "timestamp-untrusted"
+
+
 def test_t012_a_token_about_other_bytes_is_refused(world: Sigstore) -> None:
     bundle = world.sign(statement())
     assert refused(world, stamp(bundle, world.tsa.stamp(b"another signature"))) == "timestamp-untrusted"
@@ -814,6 +974,8 @@ TRICKS: dict[str, Callable[[TransparencyLog, str], str]] = {
     "a colliding hint": lambda log, note: (
         note + note_line(log.name, log.key_id, ed25519.Ed25519PrivateKey.generate().sign(b"another text"))
     ),
+    "a witness that ends no line": lambda _, note: note + note_line("witness.test", b"wit1", b"other")[:-1],
+    "a witness without content": lambda _, note: note + f"— witness.test {to_base64(b'four')}\n",
     "a control character": lambda log, _: log.note(text_of(log) + "more\tof it\n"),
     "an empty line in the text": lambda log, _: log.note(text_of(log) + "\n" + "more\n"),
 }
@@ -822,6 +984,11 @@ TRICKS: dict[str, Callable[[TransparencyLog, str], str]] = {
 @pytest.mark.parametrize("trick", TRICKS)
 def test_t014_a_checkpoint_that_plays_tricks_is_refused(world: Sigstore, trick: str) -> None:
     assert noted(world, TRICKS[trick]) == "checkpoint-invalid"
+
+
+def test_t014_a_root_has_32_bytes_whoever_reads_it(world: Sigstore) -> None:
+    text = text_of(world.log_v2, root=to_base64(b"short"))
+    assert code(partial(Checkpoint.from_text, world.log_v2.note(text))) == "checkpoint-invalid"
 
 
 def of_origin(origin: str, log: TransparencyLog, _: str) -> str:
@@ -973,6 +1140,12 @@ def test_t021_a_certificate_with_a_weak_key_or_hash_is_refused(world: Sigstore) 
     assert refused(world, world.sign(statement(), certificate=certificate)) == "algorithm-not-allowed"
 
 
+def test_t021_an_authority_with_a_weak_key_is_refused(world: Sigstore) -> None:
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505  what must be refused
+    world.ca = CertificateAuthority(world.clock, logs=world.ca.logs, key=weak)
+    assert refused(world, world.sign(statement())) == "algorithm-not-allowed"
+
+
 def test_t021_an_authority_that_signs_with_sha1_issued_nothing(world: Sigstore) -> None:
     """cryptography does not make such certificates any more, so SHA-224 stands for every hash outside the list."""
     leaf = load_certificate(world.ca.certify(world.signing_key))
@@ -991,6 +1164,12 @@ def test_t021_an_authority_that_signs_with_sha1_issued_nothing(world: Sigstore) 
     weak = der(builder.sign(world.ca.key, hashes.SHA224()))
     bundle = world.sign(statement(), certificate=weak)
     assert refused(world, bundle, asked=PRIVATE) == "chain-untrusted"
+
+
+def test_t021_a_key_on_a_curve_that_nobody_knows_is_refused(world: Sigstore) -> None:
+    curve, unknown = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030177")
+    certificate = world.ca.certify(world.signing_key).replace(curve, unknown)
+    assert refused(world, world.sign(statement(), certificate=certificate)) == "algorithm-not-allowed"
 
 
 def test_t021_a_signature_with_another_hash_is_refused(world: Sigstore) -> None:
@@ -1101,6 +1280,19 @@ def test_certificate_logs_are_trusted_at_both_ends_of_their_interval_and_not_bey
             assert refused(world, bundle, root=world.root(ctlogs=[listed])) == "certificate-timestamp-invalid"
 
 
+def test_a_certificate_timestamp_of_another_kind_than_its_key_is_refused(world: Sigstore) -> None:
+    world.ca.logs = [CertificateLog(kind=b"\4\1")]
+    assert refused(world, world.sign(statement())) == "certificate-timestamp-invalid"
+
+
+@pytest.mark.parametrize("value", [b"", b"\4\1", tlv(0x04, b"\0\7junk"), tlv(0x04, b"\0\3\0\1\0"), tlv(0x04, b"")])
+def test_a_list_of_certificate_timestamps_that_can_not_be_read_is_refused(world: Sigstore, value: bytes) -> None:
+    junk = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2"), value)
+    world.ca.logs = []
+    certificate = world.ca.certify(world.signing_key, more=[(junk, False)])
+    assert refused(world, world.sign(statement(), certificate=certificate)) == "certificate-invalid"
+
+
 def test_certificate_timestamps_with_extensions_and_of_rsa_logs_are_believed(world: Sigstore) -> None:
     bundle = world.sign(statement(), certificate=world.ca.certify(world.signing_key, sct_extensions=b"\0\0\5leaf"))
     assert verify(world, bundle).signer == CI
@@ -1111,6 +1303,12 @@ def test_certificate_timestamps_with_extensions_and_of_rsa_logs_are_believed(wor
 def test_a_certificate_that_names_two_issuers_is_refused(world: Sigstore) -> None:
     older = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.57264.1.1"), b"https://other.example")
     certificate = world.ca.certify(world.signing_key, old_issuer=False, more=[(older, False)])
+    assert refused(world, world.sign(statement(), certificate=certificate)) == "certificate-invalid"
+
+
+def test_an_older_issuer_that_is_not_utf8_is_refused(world: Sigstore) -> None:
+    older = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.57264.1.1"), b"https://\xff")
+    certificate = world.ca.certify(world.signing_key, issuer=None, more=[(older, False)])
     assert refused(world, world.sign(statement(), certificate=certificate)) == "certificate-invalid"
 
 
