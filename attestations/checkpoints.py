@@ -23,6 +23,7 @@ _HASH_BYTES: Final = 32
 _HINT_BYTES: Final = 4
 _LINES: Final = 3
 _SIGNATURE: Final = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _TREE: Final = re.compile(r" - [0-9]{1,20}", re.ASCII)
 
@@ -53,7 +54,7 @@ class Checkpoint:
             raise AttestationError("limit-exceeded", f"a checkpoint of {len(note)} characters", where=where)
         text, separator, signed = note.partition("\n\n")
         lines = text.split("\n")
-        if not separator or len(lines) < _LINES or not all(lines) or not _printable(note):
+        if not separator or len(lines) < _LINES or not all(lines) or _UNPRINTABLE.search(note):
             raise _invalid("it is not origin, size and root, an empty line, and signatures", where)
         if not _SIZE.fullmatch(lines[1]):
             raise _invalid(f"its size is {lines[1]!r:.40}", where)
@@ -139,10 +140,6 @@ def _base64(text: str, what: str, length: int | None, where: str) -> bytes:
     if length is not None and len(content) != length:
         raise _invalid(f"{what} has {len(content)} bytes, not {length}", where)
     return content
-
-
-def _printable(note: str) -> bool:
-    return all(character == "\n" or character >= " " for character in note)
 
 
 def _invalid(message: str, where: str) -> AttestationError:
