@@ -62,12 +62,16 @@ class MessageSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A bundle with a signed statement, as it stands in a registry."""
+    """A bundle with a signed statement, as it stands in a registry.
+
+    `stamped` is what its time stamps are over where that is not the signature: see `attestations.foreign.envelopes`.
+    """
 
     content: bytes
     record: Digest
     material: Material
     envelope: Envelope
+    stamped: bytes | None = None
 
     @classmethod
     def from_bytes(cls, content: bytes, *, where: str = "") -> Bundle:
@@ -96,6 +100,11 @@ class Bundle:
         """The signature over the envelope."""
         return self.envelope.signature
 
+    @property
+    def stamped_bytes(self) -> bytes:
+        """What its time stamps have to be over."""
+        return self.signature if self.stamped is None else self.stamped
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageBundle:
@@ -110,6 +119,11 @@ class MessageBundle:
     def signature(self) -> bytes:
         """The signature over the file."""
         return self.message.signature
+
+    @property
+    def stamped_bytes(self) -> bytes:
+        """What its time stamps have to be over."""
+        return self.signature
 
 
 AnyBundle = Bundle | MessageBundle

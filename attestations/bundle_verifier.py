@@ -176,8 +176,8 @@ class BundleVerifier:
         return Proven(times=times, logs=frozenset(logs))
 
     def _stamped(self, bundle: AnyBundle, where: str) -> tuple[ProvenTime, ...]:
-        authorities = self._root.timestamp_authorities
-        found = (proven_time(stamp, bundle.signature, authorities, where=where) for stamp in bundle.material.timestamps)
+        authorities, message = self._root.timestamp_authorities, bundle.stamped_bytes
+        found = (proven_time(stamp, message, authorities, where=where) for stamp in bundle.material.timestamps)
         return tuple(one for one in found if one is not None)
 
     def _no_duplicates(self, bundle: AnyBundle, entries: list[LogEntry], where: str) -> None:

@@ -169,7 +169,7 @@ class _Reader:
             try:
                 manifest = self.shelf.manifest(location, referrer)
                 lie = lie or _lie(listings, manifest)
-                layer = _only_bundle(manifest)
+                layer = only_bundle(manifest)
                 if layer is None:
                     self._keep_reports(location, manifest)
                     return None, lie
@@ -222,7 +222,8 @@ def _lie(listings: Sequence[_Listing], manifest: Manifest) -> Rejected | None:
     return None
 
 
-def _only_bundle(manifest: Manifest) -> Descriptor | None:
+def only_bundle(manifest: Manifest) -> Descriptor | None:
+    """The one layer of a referrer that holds a bundle; None where it is something else."""
     layers = manifest.layers
     return layers[0] if len(layers) == 1 and layers[0].media_type.startswith(BUNDLE_TYPE_PREFIX) else None
 

@@ -32,12 +32,14 @@ def summary_statement(
     destination: str,
     pipeline: PipelineReference,
     inputs: Sequence[Digest],
+    others: Sequence[Digest] = (),
     decided_at: datetime,
     version: str,
 ) -> Statement:
     """That `subject`, and with it an index's `children`, was admitted to `stage` at `destination` (`host/repository`).
 
-    `inputs` are the records of all attestations that the decision rests on: SLSA wants all of them or none.
+    `inputs` are the records of all attestations that the decision rests on, `others` the digests of those that are no
+    bundles: SLSA wants all of them or none.
     """
     predicate = {
         "verifier": {"id": VERIFIER_ID, "version": {"samebits": version}},
@@ -47,7 +49,7 @@ def summary_statement(
             "uri": f"https://samebits.dev/pipeline/{pipeline.name}/v{pipeline.version}",
             "digest": _digest_set(pipeline.definition),
         },
-        "inputAttestations": [_input(record) for record in inputs],
+        "inputAttestations": [*(_input(record) for record in inputs), *({"digest": _digest_set(it)} for it in others)],
         "verificationResult": "PASSED",
         "verifiedLevels": [stage_level(stage)],
         "slsaVersion": SLSA_VERSION,

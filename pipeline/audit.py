@@ -11,9 +11,10 @@ from enum import StrEnum
 
 from attestations.chain import Chain, Link, Records
 from attestations.errors import ChainBroken
+from attestations.foreign.attachment import Attachment
 from attestations.verify import Rejected
 from pipeline.definition import Pipeline
-from pipeline.gather import chain_to, gather
+from pipeline.gather import Gathered, chain_to, gather
 from pipeline.places import Image
 from pipeline.promote import Tools, stage_tags, tag_now
 from registries.digest import Digest
@@ -57,12 +58,13 @@ class StageStory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All stages in the definition's order, and the bundles that are not believed."""
+    """All stages in the definition's order, the bundles that are not believed, and what other tools attached."""
 
     image: Image
     pipeline: Pipeline
     stages: tuple[StageStory, ...]
     rejected: tuple[Rejected, ...]
+    attached: tuple[Attachment, ...] = ()
 
     @property
     def faults(self) -> tuple[Reason, ...]:
@@ -103,35 +105,44 @@ def audit(image: Image, *, pipeline: Pipeline, tools: Tools, now: datetime) -> S
     readings = [
         _read(image, stage.name, pipeline=pipeline, tools=tools, now=now) for stage in pipeline.definition.stages
     ]
-    rejected = {item.record: item for _, records in readings if records for item in records.rejected}
+    read = [gathered for _, gathered in readings if gathered is not None]
+    rejected = {item.record: item for gathered in read for item in gathered.records.rejected}
+    attached = {(one.record, one.where, one.standing): one for gathered in read for one in gathered.attached}
     withdrawn = tools.revocations.image(image.digest)
     stories = tuple(story for story, _ in readings)
     if withdrawn is not None:
         stories = tuple(_with_fault(story, withdrawn) for story in stories)
-    return Story(image=image, pipeline=pipeline, stages=stories, rejected=tuple(rejected.values()))
+    return Story(
+        image=image,
+        pipeline=pipeline,
+        stages=stories,
+        rejected=tuple(rejected.values()),
+        attached=tuple(attached.values()),
+    )
 
 
 def _read(
     image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: datetime
-) -> tuple[StageStory, Records | None]:
+) -> tuple[StageStory, Gathered | None]:
     place = tools.places.stage(pipeline, stage)[0]
     try:
-        records = gather(
-            image.digest, (place,), pipeline=pipeline, revocations=tools.revocations, now=now, shelf=Shelf()
-        ).records
+        gathered = gather(
+            image.digest, (place,), pipeline=pipeline, revocations=tools.revocations, now=now, shelf=Shelf(), whole=True
+        )
         tags = _tags_on(image, pipeline.stage(stage), place)
     except (Unavailable, Unauthorized) as error:
         unread = Reason("audit-incomplete", f"could not be read: {error}", where=str(place))
         reasons = (unread, *error.reasons)
         return _story(stage, Standing.UNREAD, faults=reasons), None
+    records = gathered.records
     try:
         link = chain_to(stage, image, records, pipeline=pipeline, now=now).links[-1]
     except ChainBroken as broken:
         if not records.admissions(stage) and not tags:
-            return _story(stage, Standing.ABSENT), records
-        return _story(stage, Standing.BROKEN, tags=tags, faults=broken.reasons), records
+            return _story(stage, Standing.ABSENT), gathered
+        return _story(stage, Standing.BROKEN, tags=tags, faults=broken.reasons), gathered
     steps = tuple(_step_story(stage, step.name, records, link) for step in pipeline.stage(stage).steps)
-    return _story(stage, Standing.ADMITTED, link=link, steps=steps, tags=tags), records
+    return _story(stage, Standing.ADMITTED, link=link, steps=steps, tags=tags), gathered
 
 
 def _story(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,6 +11,8 @@ from attestations import store
 from attestations.bundle import Bundle
 from attestations.chain import Chain, Records, verify_chain
 from attestations.errors import ChainBroken
+from attestations.foreign.attachment import Attachment
+from attestations.foreign.look import believe, look
 from attestations.signers.identities import IdentityVerifier
 from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Revocations
@@ -25,11 +28,15 @@ from stages.evidence import Evidence, Platform, Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """What the places say about one image; `bundles` are the exact bytes of each record, `fetched` says where."""
+    """What the places say about one image; `bundles` are the exact bytes of each record, `fetched` says where.
+
+    `attached` is what other tools attached in forms of their own; what of it is evidence is in `records` too.
+    """
 
     records: Records
     bundles: Mapping[Digest, Bundle]
     fetched: store.Fetched
+    attached: tuple[Attachment, ...] = ()
 
 
 def gather(
@@ -41,25 +48,45 @@ def gather(
     now: datetime,
     shelf: Shelf,
     reports: bool = False,
+    whole: bool = False,
 ) -> Gathered:
-    """Fetch every bundle that refers to `subject` in these places, and verify each one for itself.
+    """Fetch everything that is said about `subject` in these places, and verify each statement for itself.
 
-    With `reports`, what the gates will have to read is fetched with them.
+    With `reports`, what the gates will have to read is fetched with them. With `whole`, what other tools attached and
+    is no evidence is looked for too.
     """
-    fetched = store.fetch(places, subject, shelf=shelf, reports=reports)
-    verified, rejected = sift(IdentityVerifier(pipeline.identities, now, pipeline.sigstore), fetched.bundles, subject)
-    revoked = [(item, revocations.reason_for(item)) for item in verified]
+    with ThreadPoolExecutor(1) as beside:
+        fetching = beside.submit(store.fetch, places, subject, shelf=shelf, reports=reports)
+        found = look(places, subject, lambda: fetching.result().listed, shelf=shelf, whole=whole)
+    fetched = fetching.result()
+    verifier = IdentityVerifier(pipeline.identities, now, pipeline.sigstore)
+    verified, rejected = sift(verifier, fetched.bundles, subject)
+    others = believe(verifier, found, subject)
+    counted = {item.record for item in others.verified} - {item.record for item in verified}
+    revoked = [
+        (item, revocations.reason_for(item))
+        for item in (*verified, *(item for item in others.verified if item.record in counted))
+    ]
     records = Records(
         subject=subject,
         verified=tuple(item for item, reason in revoked if reason is None),
         rejected=(
-            *fetched.unreadable,
+            *(item for item in fetched.unreadable if item.record not in counted),
             *fetched.misdescribed,
             *rejected,
+            *(item for item in others.rejected if item.record not in {one.record for one in fetched.unreadable}),
             *(_withdrawn(item, reason) for item, reason in revoked if reason),
         ),
     )
-    return Gathered(records=records, bundles={bundle.record: bundle for bundle in fetched.bundles}, fetched=fetched)
+    withdrawn = {item.record: reason for item, reason in revoked if reason}
+    return Gathered(
+        records=records,
+        bundles={bundle.record: bundle for bundle in fetched.bundles},
+        fetched=fetched,
+        attached=tuple(
+            one.refused(withdrawn[one.record]) if one.record in withdrawn else one for one in others.attachments
+        ),
+    )
 
 
 def chain_before(stage: str, image: Image, records: Records, *, pipeline: Pipeline, now: datetime) -> Chain:

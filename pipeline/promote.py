@@ -18,6 +18,7 @@ from attestations import store
 from attestations.bundle import Bundle
 from attestations.chain import Chain, Link, Records
 from attestations.errors import AttestationError, ChainBroken
+from attestations.foreign.attachment import What
 from attestations.records.admission import (
     Admission,
     AdmissionKind,
@@ -37,7 +38,7 @@ from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather
 from pipeline.places import Image, Places
 from registries.copy import JOBS, Moved, Progress, Transfer, copy_content, plan_copy, platforms, set_legacy_tags
 from registries.digest import Digest
-from registries.errors import NotFound, Refusal, TagMoved
+from registries.errors import NotFound, Reason, Refusal, TagMoved
 from registries.limits import QUESTIONS_AT_ONCE
 from registries.manifest import Manifest
 from registries.presence import is_whole
@@ -92,7 +93,8 @@ class Admitted:
 class Plan:
     """What a promotion would do. `leave` is the permit to do it, or says that all of it is done.
 
-    `standing` and `summary` are an admission record and its SLSA summary that an interrupted run has left.
+    `standing` and `summary` are an admission record and its SLSA summary that an interrupted run has left. `believed`
+    are all statements that were believed; `warnings` say what else changes for others.
     """
 
     image: Image
@@ -106,6 +108,8 @@ class Plan:
     decided_at: datetime
     standing: Bundle | None = None
     summary: Bundle | None = None
+    believed: frozenset[Digest] = frozenset()
+    warnings: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +185,8 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         decided_at=standing.admission.decided_at if standing else now,
         standing=kept[0],
         summary=kept[1],
+        believed=frozenset(item.record for item in gathered.records.verified),
+        warnings=() if isinstance(leave, Admitted) else _hidden(image, wanted, gathered),
     )
 
 
@@ -334,6 +340,21 @@ def predecessors_of(stage: Stage, chain: Chain) -> tuple[Predecessor, ...]:
     )
 
 
+def _hidden(image: Image, stage: Stage, gathered: Gathered) -> tuple[Reason, ...]:
+    """The first bundle of an image hides its older attestations from cosign 3, which then looks at bundles only.
+
+    Source: cosign 3.1.3, `verify-attestation`; sigstore/cosign#4573.
+    """
+    older = [one for one in gathered.attached if one.what is What.ATTESTATION and one.where.endswith(".att")]
+    if not older or gathered.fetched.bundles:
+        return ()
+    message = (
+        f"cosign 3 will no longer find {len(older)} attestations in the older form, as the image gets its first bundle"
+    )
+    hint = f"samebits rewrap {image.digest} --stage {stage.name}"
+    return (Reason("attestations-hidden", message, older[0].where, hint),)
+
+
 def _sources(image: Image, stage: Stage, pipeline: Pipeline, places: Places) -> tuple[Location, ...]:
     """Where the image and its records are read: where it was found first, then the other stages before."""
     before = places.before(pipeline, stage.name)
@@ -452,6 +473,7 @@ def _summary(intended: Plan, permit: Permit, admission: Bundle, tools: Tools) ->
     rested_on = [admission.record]
     for link in intended.chain.links:
         rested_on += [link.record, *(proof.verified.record for proof in link.steps)]
+    used = dict.fromkeys(digest for verdict in permit.verdicts for digest in verdict.evidence)
     return summary_statement(
         permit.subject,
         [it.manifest for it in platforms(intended.image.place, intended.tree) if it.manifest != permit.subject],
@@ -459,6 +481,7 @@ def _summary(intended: Plan, permit: Permit, admission: Bundle, tools: Tools) ->
         destination=str(intended.transfers[0].destination),
         pipeline=reference_of(intended.pipeline),
         inputs=tuple(rested_on),
+        others=tuple(digest for digest in used if digest in intended.believed and digest not in rested_on),
         decided_at=intended.decided_at,
         version=dict(tools.tool).get("version", ""),
     )

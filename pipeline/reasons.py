@@ -254,6 +254,18 @@ _BUNDLES: Final[_Rows] = {
         "Compare issuer and subject with the definition letter for letter.",
     ),
     "issuer-mismatch": ("The certificate comes from another issuer.", "An identity is issuer and subject; check both."),
+    "record-not-bundled": (
+        "A record of samebits stands in an older form.",
+        "samebits' own records count only as bundles that hang on the image. Find out who put this one there.",
+    ),
+    "proof-not-portable": (
+        "Part of an older attestation's proof does not fit a bundle.",
+        "The older form stays where it is. Have its signer attest again, which makes a bundle with a whole proof.",
+    ),
+    "attestations-hidden": (
+        "A first bundle hides the image's older attestations from cosign 3.",
+        "Carry them over: samebits rewrap IMAGE. samebits itself goes on to read them in the older form.",
+    ),
     "log-entry-invalid": ("The log entry does not hold.", "Sign again; the bundle's log entry was changed or cut."),
     "log-entry-mismatch": (
         "The log entry belongs to something else.",

@@ -13,6 +13,7 @@ from pipeline.commands.explain import explain
 from pipeline.commands.init import init
 from pipeline.commands.promote import plan, promote
 from pipeline.commands.registry import registry_app
+from pipeline.commands.rewrap import rewrap
 from pipeline.commands.step import step
 from pipeline.commands.verify import audit, verify
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (init, promote, plan, step, verify, audit, explain):
+for command in (init, promote, plan, step, verify, audit, rewrap, explain):
     app.command()(command)
 app.add_typer(definition_app, name="definition")
 app.add_typer(attest_app, name="attest")

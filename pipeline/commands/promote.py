@@ -144,7 +144,9 @@ def plan(
 
 
 def _tell_skipped(session: Session, intended: Plan) -> None:
-    """What hangs on the image and is left behind does not block, but nobody should have to look for it."""
+    """What hangs on the image and is left behind, or hidden, does not block; but nobody should have to look for it."""
+    for reason in intended.warnings:
+        session.output.warn(f"{reason} [{reason.code}]; {reason.hint}")
     for transfer in intended.transfers:
         for reason in transfer.skipped:
             session.output.warn(f"left behind: {reason} [{reason.code}]")

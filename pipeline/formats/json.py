@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from attestations.chain import Link
+from attestations.foreign.attachment import Attachment
 from pipeline.audit import StageStory, Story, Verification
 from pipeline.formats.result import Result, StepDone, Told
 from pipeline.promote import Admitted, Plan, Promotion
+from pipeline.rewrap import Rewrapped
 from registries.copy import Moved
 from registries.errors import Reason
 
@@ -37,6 +39,8 @@ def render(result: Result) -> str:
             value |= _story(story)
         case StepDone() as done:
             value |= _step(done)
+        case Rewrapped() as rewrapped:
+            value |= _rewrapped(rewrapped)
         case Told(heading=heading, lines=lines):
             value |= {"told": heading, "facts": [{"name": name, "value": text} for name, text in lines]}
     return json.dumps(value, indent=2) + "\n"
@@ -55,6 +59,7 @@ def _promotion(promotion: Promotion) -> dict[str, Any]:
         "tags": [f"{move.place}:{move.tag}" for move in promotion.plan.tags],
         "moved": _moved(promotion.moved),
         "skipped": _skipped(promotion.plan),
+        "warnings": [_reason(reason) for reason in promotion.plan.warnings],
     }
 
 
@@ -81,6 +86,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
             {"tag": f"{move.place}:{move.tag}", "from": str(move.now_at) if move.now_at else None} for move in plan.tags
         ],
         "skipped": _skipped(plan),
+        "warnings": [_reason(reason) for reason in plan.warnings],
     }
 
 
@@ -123,6 +129,38 @@ def _story(story: Story) -> dict[str, Any]:
         "pipeline": story.pipeline.name,
         "stages": [_stage(stage) for stage in story.stages],
         "rejected": [{"record": str(item.record), "reason": _reason(item.reason)} for item in story.rejected],
+        "attached": [_attachment(item) for item in story.attached],
+    }
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "writer": str(attachment.writer),
+        "what": str(attachment.what),
+        "says": attachment.says,
+        "record": str(attachment.record),
+        "where": attachment.where,
+        "standing": str(attachment.standing),
+        "reason": _reason(attachment.reason) if attachment.reason else None,
+    }
+
+
+def _rewrapped(rewrapped: Rewrapped) -> dict[str, Any]:
+    return {
+        "image": str(rewrapped.image.digest),
+        "verdict": "would-be-rewrapped" if rewrapped.dry_run else "rewrapped",
+        "attestations": [
+            {
+                "subject": str(item.subject),
+                "layer": str(item.layer),
+                "where": item.where,
+                "predicateType": item.predicate_type,
+                "standing": str(item.outcome),
+                "record": str(item.record) if item.record else None,
+                "left": [_reason(reason) for reason in item.left],
+            }
+            for item in rewrapped.items
+        ],
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from attestations.records.step import StepRecord
 from pipeline.audit import Story, Verification
 from pipeline.promote import Plan, Promotion
+from pipeline.rewrap import Rewrapped
 from registries.digest import Digest
 from registries.errors import Reason
 
@@ -28,7 +29,7 @@ class Told:
     lines: tuple[tuple[str, str], ...] = ()
 
 
-Shown = Promotion | Plan | Verification | Story | StepDone | Told
+Shown = Promotion | Plan | Verification | Story | StepDone | Rewrapped | Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

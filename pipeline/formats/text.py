@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from attestations.chain import Link
+from attestations.foreign.attachment import Attachment
 from pipeline.audit import StageStory, Standing, Story, Verification
 from pipeline.formats.result import Result, Shown, StepDone, Told
 from pipeline.promote import Admitted, Plan, Promotion
+from pipeline.rewrap import Rewrapped
 from registries.copy import Moved
 from registries.limits import KIB
 
@@ -34,6 +36,8 @@ def _lines(shown: Shown | None) -> Iterable[str]:
             return _story(shown)
         case StepDone():
             return _step(shown)
+        case Rewrapped():
+            return _rewrapped(shown)
         case Told():
             return (*((shown.heading,) if shown.heading else ()), *_facts(shown.lines))
 
@@ -90,6 +94,28 @@ def _story(story: Story) -> Iterable[str]:
     if story.rejected:
         yield f"not believed: {len(story.rejected)}"
         yield from (f"  {item.record} {item.reason.message} [{item.reason.code}]" for item in story.rejected)
+
+    if story.attached:
+        yield f"also attached: {len(story.attached)}"
+        yield from (f"  {line}" for item in story.attached for line in _attachment(item))
+
+
+def _attachment(item: Attachment) -> Iterable[str]:
+    says = f": {item.says}" if item.says else ""
+    reason = f" [{item.reason.code}]" if item.reason else ""
+    yield f"{item.writer} {item.what} {item.standing}{says}{reason}"
+    yield f"     {item.record} at {item.where}"
+
+
+def _rewrapped(rewrapped: Rewrapped) -> Iterable[str]:
+    yield f"{'would be rewrapped' if rewrapped.dry_run else 'rewrapped'}: {rewrapped.image.digest}"
+    for item in rewrapped.items:
+        yield f"  {item.outcome} {item.predicate_type or 'unread'} {item.layer}"
+        if item.record is not None:
+            yield f"       as {item.record}"
+        yield from (f"       not carried: {reason.message} [{reason.code}]" for reason in item.left)
+    if not rewrapped.items:
+        yield "  nothing is attached in an older form"
 
 
 def _stage_line(stage: StageStory) -> str:
