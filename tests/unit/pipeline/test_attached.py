@@ -1,0 +1,364 @@
+"""What other tools attached to an image: evidence where a configured signer signed it, and in any case shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from attestations.bundle import Bundle
+from attestations.foreign.attachment import Attachment
+from attestations.foreign.cosign_legacy import ENVELOPE_TYPE
+from attestations.foreign.envelopes import CERTIFICATE
+from attestations.keys import load_private_key
+from attestations.records.admission import admission_statement
+from attestations.statement import Statement
+from pipeline import rewrap as room
+from pipeline.formats import json as as_json
+from pipeline.formats import text as as_text
+from pipeline.formats.result import Result
+from pipeline.gather import Gathered, gather
+from pipeline.rewrap import Outcome, Rewrapped
+from registries.descriptor import Descriptor
+from registries.digest import Digest
+from registries.errors import ContentError, Unavailable
+from registries.limits import BUNDLE_BYTES
+from registries.manifest import OCI_INDEX, OCI_MANIFEST, Manifest, index_bytes
+from registries.registry import Location, Registry
+from registries.shelf import Shelf
+from registries.strict_json import dumps
+from tests.images import Image, attestation, manifest_value, referrer
+from tests.legacy import (
+    Layer,
+    envelope,
+    notation_jws,
+    push_referrer,
+    push_signature,
+    push_tag,
+    signed,
+)
+from tests.sigstore import Key, Sigstore, new_ec
+from tests.unit.attestations.samples import ADMITTED
+from tests.world import World
+
+REVIEW = "https://example.test/review/v1"
+IN_TOTO = "application/vnd.in-toto+json"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def made(world: World) -> Image:
+    """An image in `build`, with nothing but its own records."""
+    return world.in_build()
+
+
+def key(world: World, name: str = "scanner") -> Key:
+    world.signer(name)
+    found = load_private_key(world.keys[name][0])
+    assert isinstance(found, EllipticCurvePrivateKey)
+    return found
+
+
+def review(about: Digest, says: str = "good") -> bytes:
+    return Statement.about(about, predicate_type=REVIEW, predicate={"says": says}).content
+
+
+def gathered(world: World, about: Digest, *, whole: bool = True) -> Gathered:
+    return gather(
+        about,
+        (world.place("build"),),
+        pipeline=world.pipeline,
+        revocations=world.anchors.revocations,
+        now=world.now,
+        shelf=Shelf(),
+        whole=whole,
+    )
+
+
+def attached(world: World, about: Digest) -> list[tuple[str, str, str, str]]:
+    return [_shown(one) for one in gathered(world, about).attached]
+
+
+def _shown(one: Attachment) -> tuple[str, str, str, str]:
+    return str(one.writer), str(one.what), str(one.standing), one.reason.code if one.reason else one.says
+
+
+def reviews(found: Gathered) -> list[Digest]:
+    return [it.record for it in found.records.verified if it.statement.predicate_type == REVIEW]
+
+
+class Listing:
+    """A registry whose list names these manifests too, wherever they say that they hang."""
+
+    def __init__(self, there: Registry, more: list[Manifest]) -> None:
+        self._there = there
+        self._more = more
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._there, name)
+
+    def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        return (*self._there.referrers(repository, digest), *(one.listed for one in self._more))
+
+
+def list_unhung(world: World, *bundles: Bundle) -> None:
+    """Push these in manifests without `subject`, as sigstore-js does at some registries, and list them."""
+    place = world.place("build")
+    layers = [Layer(bundle.content, {}, bundle.material.media_type) for bundle in bundles]
+    more = [push_referrer(place, None, layer.media_type, [layer]) for layer in layers]
+    world.registries["dev.test:5000"] = Listing(place.registry, more)  # type: ignore[assignment]
+
+
+def test_an_older_attestation_by_a_known_key_is_evidence_also_of_a_promotion(world: World, made: Image) -> None:
+    layer = signed(review(made.digest), key(world))
+    push_tag(world.place("build"), made.digest, [layer])
+    assert attached(world, made.digest) == [("cosign", "attestation", "counts", REVIEW)]
+    found = gathered(world, made.digest, whole=False)
+    assert reviews(found) == [layer.digest]
+    assert layer.digest not in {item.record for item in found.records.rejected}
+
+
+def test_an_older_attestation_by_a_stranger_is_rejected_with_its_reason(world: World, made: Image) -> None:
+    layer = signed(review(made.digest), new_ec())
+    push_tag(world.place("build"), made.digest, [layer])
+    assert attached(world, made.digest) == [("cosign", "attestation", "rejected", "signer-unknown")]
+    found = gathered(world, made.digest)
+    assert reviews(found) == []
+    assert {it.record: it.reason.code for it in found.records.rejected} == {layer.digest: "signer-unknown"}
+
+
+def test_an_older_attestation_of_another_image_is_rejected(world: World, made: Image) -> None:
+    push_tag(world.place("build"), made.digest, [signed(review(Digest.of(b"other")), key(world))])
+    assert attached(world, made.digest) == [("cosign", "attestation", "rejected", "subject-mismatch")]
+
+
+def test_a_record_of_samebits_counts_in_a_bundle_only(world: World, made: Image) -> None:
+    record = admission_statement(ADMITTED, made.digest).content
+    push_tag(world.place("build"), made.digest, [signed(record, key(world, "ci-promote"))])
+    assert attached(world, made.digest) == [("cosign", "attestation", "rejected", "record-not-bundled")]
+    assert gathered(world, made.digest).records.admissions("test") == ()
+
+
+def test_of_two_layers_with_the_same_bytes_the_one_with_good_proof_counts(world: World, made: Image) -> None:
+    layer = signed(review(made.digest), key(world))
+    spoiled = Layer(layer.content, {CERTIFICATE: "no certificate"})
+    push_tag(world.place("build"), made.digest, [spoiled, layer])
+    found = gathered(world, made.digest)
+    assert reviews(found) == [layer.digest]
+    assert [str(one.standing) for one in found.attached] == ["rejected", "counts"]
+    assert found.records.rejected == ()
+
+
+def test_a_revoked_signer_is_revoked_in_the_older_form_too(world: World, made: Image) -> None:
+    since = world.now - timedelta(days=1)
+    push_tag(world.place("build"), made.digest, [signed(review(made.digest), key(world, "ci-promote"))])
+    world.trust_text += f"revocations:\n  signers: {{ci-promote: {since:%Y-%m-%dT%H:%M:%SZ}}}\n"
+    assert attached(world, made.digest) == [("cosign", "attestation", "rejected", "key-revoked")]
+    assert reviews(gathered(world, made.digest)) == []
+
+
+def test_a_layer_that_is_too_large_is_not_read(world: World, made: Image) -> None:
+    place = world.place("build")
+    manifest = push_tag(place, made.digest, [signed(review(made.digest), key(world))])
+    huge = Descriptor(media_type=ENVELOPE_TYPE, digest=manifest.layers[0].digest, size=BUNDLE_BYTES + 1)
+    lying = Manifest.from_bytes(dumps(manifest_value(manifest.config or huge, [huge])), media_type=OCI_MANIFEST)
+    place.registry.push_manifest(place.repository, lying)
+    place.registry.tag(place.repository, f"sha256-{made.digest.hex}.att", lying, expected=manifest.digest)
+    assert attached(world, made.digest) == [("cosign", "attestation", "rejected", "size-limit")]
+
+
+def test_a_place_that_does_not_answer_about_its_tags_is_not_one_without_tags(world: World, made: Image) -> None:
+    class Silent:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(there, name)
+
+        def resolve(self, repository: str, tag: str) -> Digest:
+            raise Unavailable("registry-unavailable", "not now")
+
+    there = world.registries["dev.test:5000"]
+    world.registries["dev.test:5000"] = Silent()  # type: ignore[assignment]
+    with pytest.raises(Unavailable):
+        gathered(world, made.digest)
+
+
+def test_signatures_and_sboms_under_tags_are_shown(world: World, made: Image) -> None:
+    place = world.place("build")
+    push_signature(place, made.digest, key(world))
+    push_tag(place, made.digest, [Layer(b"{}", {}, "application/spdx+json")], ".sbom")
+    assert attached(world, made.digest) == [
+        ("cosign", "signature", "shown", "by a key"),
+        ("cosign", "SBOM", "shown", "application/spdx+json"),
+    ]
+    assert gathered(world, made.digest, whole=False).attached == ()
+
+
+def test_what_tekton_chains_hangs_on_an_image_is_evidence(world: World, made: Image) -> None:
+    about = review(made.digest)
+    ours = Layer(envelope(about, key(world), key_id="SHA256:abc"))
+    theirs = Layer(envelope(about, new_ec()))
+    push_referrer(world.place("build"), made.manifest, IN_TOTO, [ours, theirs])
+    found = gathered(world, made.digest, whole=False)
+    assert sorted(map(_shown, found.attached)) == [
+        ("Tekton Chains", "attestation", "counts", REVIEW),
+        ("Tekton Chains", "attestation", "rejected", "signer-unknown"),
+    ]
+    assert reviews(found) == [ours.digest]
+
+
+def test_a_statement_that_nobody_signed_is_no_evidence(world: World, made: Image) -> None:
+    push_referrer(world.place("build"), made.manifest, IN_TOTO, [Layer(review(made.digest), {}, IN_TOTO)])
+    (found,) = attached(world, made.digest)
+    assert found[:3] == ("Tekton Chains", "attestation", "rejected")
+    assert reviews(gathered(world, made.digest)) == []
+
+
+def test_a_bundle_that_does_not_say_on_what_it_hangs_counts_for_what_it_signs(world: World, made: Image) -> None:
+    statement = Statement.from_bytes(review(made.digest))
+    ours, theirs = world.signer("scanner").sign(statement), world.signer("stranger").sign(statement)
+    list_unhung(world, ours, theirs)
+    found = gathered(world, made.digest)
+    assert reviews(found) == [ours.record]
+    assert sorted(map(_shown, found.attached)) == [
+        ("sigstore-js", "attestation", "counts", REVIEW),
+        ("sigstore-js", "attestation", "rejected", "signer-unknown"),
+    ]
+    assert {it.record: it.reason.code for it in found.records.rejected} == {theirs.record: "referrer-subject-mismatch"}
+
+
+def test_t080_a_record_of_samebits_that_hangs_on_nothing_does_not_count(world: World, made: Image) -> None:
+    record = world.signer("ci-promote").sign(admission_statement(ADMITTED, made.digest))
+    list_unhung(world, record)
+    found = gathered(world, made.digest)
+    assert found.records.admissions("test") == ()
+    assert {it.record: it.reason.code for it in found.records.rejected} == {record.record: "referrer-subject-mismatch"}
+
+
+def test_what_buildkit_puts_into_an_index_is_shown_and_never_evidence(world: World) -> None:
+    place = world.place("build")
+    claim = attestation()
+    entry = {
+        **claim.manifest.descriptor.json(),
+        "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
+        "platform": {"os": "unknown", "architecture": "unknown"},
+    }
+    claim.push(place)
+    index = Manifest.from_bytes(index_bytes((entry,)), media_type=OCI_INDEX)
+    place.registry.push_manifest(place.repository, index)
+    assert attached(world, index.digest) == [("BuildKit", "attestation", "shown", "(unsigned)")]
+    assert gathered(world, index.digest).records.verified == ()
+
+
+def test_notation_is_shown_as_signed_by(world: World, made: Image) -> None:
+    place, kind = world.place("build"), "application/vnd.cncf.notary.signature"
+    good, other = notation_jws(str(made.digest), None), notation_jws(str(Digest.of(b"other")), None)
+    cose = Layer(b"\xd2", {}, "application/cose")
+    layers = [Layer(good, {}, "application/jose+json"), Layer(other, {}, "application/jose+json"), cose]
+    push_referrer(place, made.manifest, kind, layers)
+    assert attached(world, made.digest) == [
+        ("Notation", "signature", "shown", "nobody by name"),
+        ("Notation", "signature", "rejected", "subject-mismatch"),
+        ("Notation", "signature", "shown", ""),
+    ]
+
+
+def test_an_audit_shows_what_else_is_attached(world: World, made: Image) -> None:
+    push_tag(world.place("build"), made.digest, [signed(review(made.digest), key(world))])
+    push_signature(world.place("build"), made.digest, key(world))
+    result = Result(command="audit", exit_code=0, shown=world.audit(str(made.digest)))
+    said = as_text.render(result)
+    assert "also attached: 2\n  cosign attestation counts: https://example.test/review/v1\n" in said
+    value = json.loads(as_json.render(result))["attached"]
+    assert [(one["what"], one["standing"]) for one in value] == [("attestation", "counts"), ("signature", "shown")]
+    assert value[0]["where"] == f"dev.test:5000/dev/shop/api:sha256-{made.digest.hex}.att"
+
+
+# rewrap
+
+
+def rewrapped(world: World, about: Image, *, dry_run: bool = False) -> Rewrapped:
+    found = world.tools(None).places.anywhere(str(about.digest), "build", world.pipeline)
+    return room.rewrap(found, tools=world.tools(None), now=world.now, dry_run=dry_run)
+
+
+def test_older_attestations_are_carried_over_once_with_their_signatures(world: World, made: Image) -> None:
+    layer = signed(review(made.digest), key(world))
+    push_tag(world.place("build"), made.digest, [layer])
+    child = made.platforms[0].manifest
+    push_tag(world.place("build"), child, [signed(review(child), key(world))])
+
+    planned = rewrapped(world, made, dry_run=True)
+    assert reviews(gathered(world, made.digest)) == [layer.digest]
+    done = rewrapped(world, made)
+    assert done.items == planned.items
+    assert [(it.subject, it.outcome, it.left) for it in done.items] == [
+        (made.digest, Outcome.CARRIED, ()),
+        (child, Outcome.CARRIED, ()),
+    ]
+    found = gathered(world, made.digest)
+    assert sorted(reviews(found)) == sorted([layer.digest, done.items[0].record or layer.digest])
+    assert found.bundles[done.items[0].record or layer.digest].envelope.payload == review(made.digest)
+
+    world.pass_time(days=1)
+    listed = world.place("build").registry.referrers("dev/shop/api", made.digest)
+    assert [it.outcome for it in rewrapped(world, made).items] == [Outcome.THERE, Outcome.THERE]
+    assert world.place("build").registry.referrers("dev/shop/api", made.digest) == listed
+
+
+def test_what_can_not_be_carried_is_told_with_its_reason(world: World, made: Image) -> None:
+    sigstore, good = Sigstore(), signed(review(made.digest), key(world))
+    layers = [
+        good,
+        signed(review(Digest.of(b"other")), key(world)),
+        Layer(b"{}"),
+        signed(review(made.digest, "certified"), key(world), certificate=sigstore.ca.certify(key(world))),
+    ]
+    push_tag(world.place("build"), made.digest, layers)
+    done = rewrapped(world, made)
+    assert [(it.layer, it.outcome, [reason.code for reason in it.left]) for it in done.items] == [
+        (good.digest, Outcome.CARRIED, []),
+        (layers[1].digest, Outcome.LEFT, ["subject-mismatch"]),
+        (layers[2].digest, Outcome.LEFT, ["bundle-malformed"]),
+        (layers[3].digest, Outcome.LEFT, ["proof-not-portable"]),
+    ]
+    assert [reason.code for reason in done.faults] == ["subject-mismatch", "bundle-malformed", "proof-not-portable"]
+    said = as_text.render(Result(command="rewrap", exit_code=5, shown=done))
+    assert f"carried {REVIEW} {good.digest}" in said
+    assert "[proof-not-portable]" in said
+    value = json.loads(as_json.render(Result(command="rewrap", exit_code=5, shown=done)))
+    assert [it["standing"] for it in value["attestations"]] == ["carried", "left", "left", "left"]
+
+
+def test_nothing_in_the_older_form_is_nothing_to_do(world: World, made: Image) -> None:
+    done = rewrapped(world, made)
+    assert (done.items, done.faults) == ((), ())
+    assert "nothing is attached in an older form" in as_text.render(Result(command="rewrap", exit_code=0, shown=done))
+
+
+def test_more_referrers_than_samebits_reads_are_not_made(world: World, made: Image) -> None:
+    place = world.place("build")
+    count = 1000 - len(place.registry.referrers(place.repository, made.digest))
+    layers = [signed(review(made.digest, str(number)), key(world)) for number in range(count + 1)]
+    push_tag(place, made.digest, layers[:1000])
+    referrer(made.manifest, b"one more").push(place)
+    with pytest.raises(ContentError) as refusal:
+        rewrapped(world, made)
+    assert refusal.value.code == "too-many-referrers"
+
+
+def test_a_promotion_warns_that_the_first_bundle_hides_the_older_attestations(world: World) -> None:
+    made = world.built()
+    source = Location(world.registries["source.test:5000"], "builder/api")
+    assert world.plan("source.test:5000/builder/api:1.0", "build").warnings == ()
+    push_tag(source, made.digest, [signed(review(made.digest), key(world))])
+    (warning,) = world.plan("source.test:5000/builder/api:1.0", "build").warnings
+    assert (warning.code, warning.hint) == ("attestations-hidden", f"samebits rewrap {made.digest} --stage build")
+
+    world.enter()
+    assert [it.outcome for it in rewrapped(world, made).items] == [Outcome.CARRIED]
