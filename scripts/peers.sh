@@ -78,6 +78,21 @@ sources() { cat "$1"/{main.go,go.mod,go.sum} | sha256sum | cut -c1-12; }
 
 go_build() { (cd "$1" && GOWORK=off go build -buildvcs=false -o "$peers/bin/" .); }
 
+# go_build_pinned FOLDER PACKAGE: somebody else's program, at the versions and hashes that the folder's go.mod and go.sum name.
+go_build_pinned() { (cd "$1" && GOWORK=off GOFLAGS=-mod=readonly go build -buildvcs=false -o "$peers/bin/" "$2"); }
+
+# npm_packages FOLDER NAME@VERSION=INTEGRITY…: exactly these packages, none of their scripts is run, and every hash must be that of
+# the tarball that came. No lock file: it would name the host that the packages came from.
+npm_packages() (
+    local folder=$1 package names=()
+    shift
+    rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || return
+    for package in "$@"; do names+=("${package%%=*}"); done
+    npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund "${names[@]}" || return
+    [ "$(grep -c '"integrity"' node_modules/.package-lock.json)" = "$#" ] || return
+    for package in "$@"; do grep -qF "\"integrity\": \"${package#*=}\"" node_modules/.package-lock.json || return; done
+)
+
 if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
     once docker-registry 2.8.2 debian 'docker-registry=2.8.2*'
     once dockerd 20.10 programs 'sbin/dockerd sbin/runc' 'docker.io=20.10.*' 'containerd=1.6.*' 'runc=1.1.*' libdevmapper1.02.1 libseccomp2
@@ -97,12 +112,24 @@ if command -v go >/dev/null; then
     once cosign v3.1.3 go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
     conformance=v0.0.0-20260831232431-97274622c111
     once oci-conformance "$conformance" go_install_as oci-conformance "github.com/opencontainers/distribution-spec/conformance@$conformance"
+    # built from a module of our own: `go install` asks for the list of its versions, which not every proxy has
+    once slsa-verifier v2.7.1 go_build_pinned "$root/tests/slsa-verifier" github.com/slsa-framework/slsa-verifier/v2/cli/slsa-verifier
     # later releases of rekor-tiles and timestamp-authority want a later Go
     once fulcio v1.8.8 go_install github.com/sigstore/fulcio@v1.8.8
     once rekor-server v2.3.0 go_install_as rekor-server github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0
     once timestamp-server "v2.1.3-$(sources "$authority")" go_build "$authority"
 else
-    without Go 'crane oras regctl ggcr-registry distribution-registry cosign oci-conformance fulcio rekor-server timestamp-server'
+    without Go 'crane oras regctl ggcr-registry distribution-registry cosign oci-conformance slsa-verifier fulcio rekor-server timestamp-server'
+fi
+
+if command -v node >/dev/null && command -v npm >/dev/null; then
+    once sigstore-verify 4.1.3 npm_packages "$peers/npm" \
+        @sigstore/verify@4.1.3=sha512-V2ik+fLz2YTZOV4USVnjvLJWDjmBMWi7XhFR8CNp1tj7y09OrogDxPZZdbSWXIA7IpenJTyGukIgF2CFtH/8rA== \
+        @sigstore/bundle@5.0.1=sha512-7q8DOObFzN+/eQrvL2O0cylDp95ssgBCAomQxSYfGAMO9+q4xceRbg0L3L0G2/8NyideoYCs7HuVxWKCdn/maQ== \
+        @sigstore/core@4.0.1=sha512-9v5hRjujn5NXq8o7XFEUgLyAtdr5Iisb4pzM05u3K61IS5q3hP3luWAndk0RkPPLTUFoTbg7Vb84UQ1ZQeajWQ== \
+        @sigstore/protobuf-specs@0.5.2=sha512-SQqvFMt4V78fdjcDdYX6HbiVSOR4QK3ZgwCa2KOsopAgPIHy1rU5UDUmzLl02r5oyyaYcYHR1hpwDRk/yUe+Mw==
+else
+    without Node.js sigstore-verify
 fi
 
 if [ -n "$failed" ]; then

@@ -61,6 +61,14 @@ def find(name: str) -> Path:
     return Path(found)
 
 
+def node_modules() -> Path:
+    """Where the npm packages are that tests use. Not there: the test skips, or fails where they are required."""
+    found = _PEERS / "npm" / "node_modules"
+    if not found.is_dir():
+        _missing("sigstore-verify", "@sigstore/verify is not on this machine; `make peers` gets it")
+    return found
+
+
 def run(name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0) -> str:
     """Run a peer to its end and return its stdout; a failure shows what it said."""
     done = attempt(name, *arguments, env=env, seconds=seconds)

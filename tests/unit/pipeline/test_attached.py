@@ -113,7 +113,7 @@ def list_unhung(world: World, *bundles: Bundle) -> None:
     place = world.place("build")
     layers = [Layer(bundle.content, {}, bundle.material.media_type) for bundle in bundles]
     more = [push_referrer(place, None, layer.media_type, [layer]) for layer in layers]
-    world.registries["dev.test:5000"] = Listing(place.registry, more)  # type: ignore[assignment]
+    world.registries["dev.test:5000"] = Listing(place.registry, more)
 
 
 def test_an_older_attestation_by_a_known_key_is_evidence_also_of_a_promotion(world: World, made: Image) -> None:
@@ -183,7 +183,7 @@ def test_a_place_that_does_not_answer_about_its_tags_is_not_one_without_tags(wor
             raise Unavailable("registry-unavailable", "not now")
 
     there = world.registries["dev.test:5000"]
-    world.registries["dev.test:5000"] = Silent()  # type: ignore[assignment]
+    world.registries["dev.test:5000"] = Silent()
     with pytest.raises(Unavailable):
         gathered(world, made.digest)
 

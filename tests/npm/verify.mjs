@@ -1,0 +1,21 @@
+// Verifies a bundle with @sigstore/verify, from files only.
+// Usage: node verify.mjs NODE_MODULES TRUSTED_ROOT BUNDLE SUBJECT ISSUER   (exit 0 and the payload, or 1 and the error's code)
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+const [modules, root, content, subject, issuer] = process.argv.slice(2);
+const load = createRequire(`${modules}/`);
+const { bundleFromJSON } = load('@sigstore/bundle');
+const { TrustedRoot } = load('@sigstore/protobuf-specs');
+const { Verifier, toSignedEntity, toTrustMaterial } = load('@sigstore/verify');
+
+const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
+try {
+  const bundle = bundleFromJSON(read(content));
+  const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(read(root))));
+  verifier.verify(toSignedEntity(bundle), { subjectAlternativeName: subject, extensions: { issuer } });
+  process.stdout.write(bundle.content.dsseEnvelope.payload);
+} catch (error) {
+  process.stderr.write(`${error.code ?? error.name}: ${error.message}\n`);
+  process.exitCode = 1;
+}
