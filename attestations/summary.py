@@ -21,7 +21,7 @@ SUMMARY: Final = "https://slsa.dev/verification_summary/v1"
 VERIFIER_ID: Final = "https://samebits.dev/verifier/v1"
 SLSA_VERSION: Final = "1.2"
 
-_NO_LEVEL_LETTER = re.compile(r"[^A-Z0-9]+")
+_NO_LEVEL_LETTER = re.compile(r"[^A-Z0-9]")
 
 
 def summary_statement(

@@ -43,10 +43,10 @@ def read_loose(content: bytes, annotations: Mapping[str, str], *, where: str = "
     """The envelope in `content` with the proof that its descriptor's annotations bring, ready for a verifier.
 
     `bundle.content` is `content` itself, so what is written to a registry from it would be no bundle: see `wrap`.
-    A `keyid` is left out, as the signature does not cover it; the chain too, as only the configuration's counts.
+    The chain is left out, as only the configuration's counts.
     Raises `bundle-malformed`, `log-entry-invalid`, `key-material-mismatch`, and what `Envelope.read` raises.
     """
-    envelope = Envelope.read(_without_key_id(parse(content, limit=BUNDLE_BYTES, malformed="bundle-malformed")))
+    envelope = Envelope.read(parse(content, limit=BUNDLE_BYTES, malformed="bundle-malformed"), where=where)
     certificate = _certificate(annotations.get(CERTIFICATE), where)
     entry = _log_entry(annotations.get(LOG_BUNDLE), where)
     stamp = _timestamp(annotations.get(TIMESTAMP), where)
@@ -115,19 +115,6 @@ def _bundle(media_type: str, material: dict[str, Any], stamps: tuple[bytes, ...]
 
 def _lost(message: str, where: str) -> Reason:
     return Reason("proof-not-portable", message, where)
-
-
-def _without_key_id(value: dict[str, Any]) -> dict[str, Any]:
-    signatures = value.get("signatures")
-    if not isinstance(signatures, list):
-        return value
-    bare = [
-        {name: item for name, item in one.items() if name != "keyid" or not isinstance(item, str)}
-        if isinstance(one, dict)
-        else one
-        for one in signatures
-    ]
-    return {**value, "signatures": bare}
 
 
 def _certificate(pem: str | None, where: str) -> bytes | None:

@@ -50,6 +50,11 @@ def test_an_index_is_summarised_with_its_children() -> None:
     ]
 
 
+def test_stages_with_different_names_have_different_levels() -> None:
+    names = ("a-b", "a--b", "a-b-", "ab")
+    assert len({stage_level(name) for name in names}) == len(names)
+
+
 def test_no_stage_name_claims_a_level_of_slsa() -> None:
     assert stage_level("SLSA_BUILD_LEVEL_3") == "SAMEBITS_STAGE_SLSA_BUILD_LEVEL_3"
 
