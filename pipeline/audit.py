@@ -14,7 +14,7 @@ from attestations.errors import ChainBroken
 from attestations.foreign.attachment import Attachment
 from attestations.verify import Rejected
 from pipeline.definition import Pipeline
-from pipeline.gather import Gathered, chain_to, gather
+from pipeline.gather import Gathered, chain_to, gather, with_attached
 from pipeline.places import Image
 from pipeline.promote import Tools, stage_tags, tag_now
 from registries.digest import Digest
@@ -126,8 +126,10 @@ def _read(
 ) -> tuple[StageStory, Gathered | None]:
     place = tools.places.stage(pipeline, stage)[0]
     try:
-        gathered = gather(
-            image.digest, (place,), pipeline=pipeline, revocations=tools.revocations, now=now, shelf=Shelf(), whole=True
+        shelf, revocations = Shelf(), tools.revocations
+        gathered = gather(image.digest, (place,), pipeline=pipeline, revocations=revocations, now=now, shelf=shelf)
+        gathered = with_attached(
+            gathered, (place,), pipeline=pipeline, revocations=revocations, now=now, shelf=shelf, whole=True
         )
         tags = _tags_on(image, pipeline.stage(stage), place)
     except (Unavailable, Unauthorized) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -30,7 +29,7 @@ from stages.evidence import Evidence, Platform, Report
 class Gathered:
     """What the places say about one image; `bundles` are the exact bytes of each record, `fetched` says where.
 
-    `attached` is what other tools attached in forms of their own; what of it is evidence is in `records` too.
+    `attached` is what other tools attached in forms of their own, once that was asked for (`with_attached`).
     """
 
     records: Records
@@ -48,44 +47,65 @@ def gather(
     now: datetime,
     shelf: Shelf,
     reports: bool = False,
-    whole: bool = False,
 ) -> Gathered:
-    """Fetch everything that is said about `subject` in these places, and verify each statement for itself.
+    """Fetch every bundle that refers to `subject` in these places, and verify each one for itself.
 
-    With `reports`, what the gates will have to read is fetched with them. With `whole`, what other tools attached and
-    is no evidence is looked for too.
+    With `reports`, what the gates will have to read is fetched with them.
     """
-    with ThreadPoolExecutor(1) as beside:
-        fetching = beside.submit(store.fetch, places, subject, shelf=shelf, reports=reports)
-        found = look(places, subject, lambda: fetching.result().listed, shelf=shelf, whole=whole)
-    fetched = fetching.result()
-    verifier = IdentityVerifier(pipeline.identities, now, pipeline.sigstore)
-    verified, rejected = sift(verifier, fetched.bundles, subject)
-    others = believe(verifier, found, subject)
-    counted = {item.record for item in others.verified} - {item.record for item in verified}
-    revoked = [
-        (item, revocations.reason_for(item))
-        for item in (*verified, *(item for item in others.verified if item.record in counted))
-    ]
+    fetched = store.fetch(places, subject, shelf=shelf, reports=reports)
+    verified, rejected = sift(IdentityVerifier(pipeline.identities, now, pipeline.sigstore), fetched.bundles, subject)
+    believed, withdrawn = _parted(verified, revocations)
     records = Records(
         subject=subject,
-        verified=tuple(item for item, reason in revoked if reason is None),
+        verified=believed,
+        rejected=(*fetched.unreadable, *fetched.misdescribed, *rejected, *withdrawn),
+    )
+    return Gathered(records=records, bundles={bundle.record: bundle for bundle in fetched.bundles}, fetched=fetched)
+
+
+def with_attached(
+    gathered: Gathered,
+    places: Sequence[Location],
+    *,
+    pipeline: Pipeline,
+    revocations: Revocations,
+    now: datetime,
+    shelf: Shelf,
+    whole: bool = False,
+) -> Gathered:
+    """The same, with what other tools attached in forms of their own; what a configured signer signed is evidence.
+
+    It is no part of any chain, so whoever asks for a chain alone need not look. With `whole`, what is no evidence in
+    any case is looked for too.
+    """
+    subject, before = gathered.records.subject, gathered.records
+    found = look(places, subject, gathered.fetched.listed, shelf=shelf, whole=whole)
+    others = believe(IdentityVerifier(pipeline.identities, now, pipeline.sigstore), found, subject)
+    known = frozenset(gathered.bundles)
+    believed, withdrawn = _parted([item for item in others.verified if item.record not in known], revocations)
+    counted = frozenset(item.record for item in believed)
+    told = frozenset(item.record for item in before.rejected)
+    records = Records(
+        subject=subject,
+        verified=(*before.verified, *believed),
         rejected=(
-            *(item for item in fetched.unreadable if item.record not in counted),
-            *fetched.misdescribed,
-            *rejected,
-            *(item for item in others.rejected if item.record not in {one.record for one in fetched.unreadable}),
-            *(_withdrawn(item, reason) for item, reason in revoked if reason),
+            *(item for item in before.rejected if item.record not in counted),
+            *(item for item in (*others.rejected, *withdrawn) if item.record not in told),
         ),
     )
-    withdrawn = {item.record: reason for item, reason in revoked if reason}
-    return Gathered(
-        records=records,
-        bundles={bundle.record: bundle for bundle in fetched.bundles},
-        fetched=fetched,
-        attached=tuple(
-            one.refused(withdrawn[one.record]) if one.record in withdrawn else one for one in others.attachments
-        ),
+    reasons = {item.record: item.reason for item in withdrawn}
+    attached = tuple(one.refused(reasons[one.record]) if one.record in reasons else one for one in others.attachments)
+    return replace(gathered, records=records, attached=attached)
+
+
+def _parted(
+    verified: Sequence[Verified], revocations: Revocations
+) -> tuple[tuple[Verified, ...], tuple[Rejected, ...]]:
+    """What is left when the revoked signers are taken out, and what is not."""
+    revoked = [(item, revocations.reason_for(item)) for item in verified]
+    return (
+        tuple(item for item, reason in revoked if reason is None),
+        tuple(_withdrawn(item, reason) for item, reason in revoked if reason),
     )
 
 

@@ -34,7 +34,7 @@ from attestations.summary import summarizes, summary_statement
 from attestations.verify import Signer
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
-from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather
+from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather, with_attached
 from pipeline.places import Image, Places
 from registries.copy import JOBS, Moved, Progress, Transfer, copy_content, plan_copy, platforms, set_legacy_tags
 from registries.digest import Digest
@@ -150,6 +150,7 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         held = asked.tags()
         settled = bool(held) and all(at.now_at == image.digest for at in held)
         moving = [] if settled else asked.transfers()
+        attaching = None if settled else asked.attached(gathering)
         found = reading.result()
         content = asked.content(found) if settled else []
         if withdrawn := [reason for digest in found.manifests if (reason := tools.revocations.image(digest))]:
@@ -166,6 +167,8 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
             and all(answer.result() for answer in content)
         )
         transfers = () if complete else tuple(future.result() for future in moving or asked.transfers())
+        if not complete:
+            gathered = (attaching or asked.attached(gathering)).result()
     leave: Permit | Admitted
     if standing and (complete or _is_complete(kept, transfers, held, gathered, image.digest)):
         leave = Admitted(standing.record)
@@ -214,6 +217,19 @@ class _Questions:
             now=self.now,
             shelf=self.tools.shelf,
             reports=True,
+        )
+
+    def attached(self, gathering: Future[Gathered]) -> Future[Gathered]:
+        """The same with what other tools attached, which gates may count and no chain needs."""
+        return self.pool.submit(
+            lambda: with_attached(
+                gathering.result(),
+                (*self.sources, *self.destinations),
+                pipeline=self.pipeline,
+                revocations=self.tools.revocations,
+                now=self.now,
+                shelf=self.tools.shelf,
+            )
         )
 
     def tags(self) -> tuple[TagMove, ...]:

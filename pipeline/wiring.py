@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attestations.bundle_verifier import Sigstore
 from attestations.signers.key import KeySigner
 from attestations.trusted_root import TrustedRoot
 from attestations.verify import Signer
@@ -30,6 +29,7 @@ from registries.registry import Location, Registry
 from registries.shelf import Shelf
 
 if TYPE_CHECKING:
+    from attestations.bundle_verifier import Sigstore
     from attestations.signers.trust_config import TrustConfig
     from registries.access import Access
     from registries.copy import Progress

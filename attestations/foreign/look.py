@@ -44,15 +44,15 @@ class Believed:
 def look(
     places: Sequence[Location],
     subject: Digest,
-    listing: Callable[[], Mapping[Location, Iterable[Digest]]],
+    listed: Mapping[Location, Iterable[Digest]],
     *,
     shelf: Shelf,
     whole: bool = False,
 ) -> tuple[Found, ...]:
-    """What others attached to `subject` in these places; `listing` are the referrers that each place lists.
+    """What others attached to `subject` in these places; `listed` are the referrers that each place lists.
 
-    That is asked for last, when everything else is under way. What may become evidence is always read. With `whole`
-    also what is only shown: signatures, SBOMs under a tag, and what BuildKit put into the index.
+    What may become evidence is always read. With `whole` also what is only shown: signatures, SBOMs under a tag, and
+    what BuildKit put into the index.
     """
     suffixes = [suffix for suffix in cosign_legacy.SUFFIXES if whole or suffix == ".att"]
     with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
@@ -61,7 +61,6 @@ def look(
             [(place, suffix) for place in places for suffix in suffixes],
         )
         inside = pool.map(lambda place: _Looking(place, subject, shelf).inside(), places if whole else ())
-        listed = listing()
         hanging = pool.map(
             lambda pair: _Looking(pair[0], subject, shelf).referrer(pair[1]),
             [(place, digest) for place in places for digest in sorted(listed.get(place, ()))],

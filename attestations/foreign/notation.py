@@ -9,8 +9,6 @@ import base64
 import binascii
 from typing import Any, Final
 
-from cryptography import x509
-
 from attestations.errors import AttestationError
 from attestations.fields import parse
 from attestations.foreign.attachment import SAID_CHARACTERS, Attachment, What, Writer
@@ -41,6 +39,8 @@ def signed_by(content: bytes, subject: Digest, *, where: str = "") -> str:
 
     Raises `bundle-malformed` and, where it is about another image, `subject-mismatch`.
     """
+    from cryptography import x509
+
     value = parse(content, limit=BUNDLE_BYTES, malformed="bundle-malformed", where=where)
     payload = parse(_part(value.get("payload"), where), limit=BUNDLE_BYTES, malformed="bundle-malformed", where=where)
     target = payload.get("targetArtifact")

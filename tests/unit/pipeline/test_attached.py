@@ -20,7 +20,7 @@ from pipeline import rewrap as room
 from pipeline.formats import json as as_json
 from pipeline.formats import text as as_text
 from pipeline.formats.result import Result
-from pipeline.gather import Gathered, gather
+from pipeline.gather import Gathered, gather, with_attached
 from pipeline.rewrap import Outcome, Rewrapped
 from registries.descriptor import Descriptor
 from registries.digest import Digest
@@ -71,14 +71,10 @@ def review(about: Digest, says: str = "good") -> bytes:
 
 
 def gathered(world: World, about: Digest, *, whole: bool = True) -> Gathered:
-    return gather(
-        about,
-        (world.place("build"),),
-        pipeline=world.pipeline,
-        revocations=world.anchors.revocations,
-        now=world.now,
-        shelf=Shelf(),
-        whole=whole,
+    places, shelf, revocations = (world.place("build"),), Shelf(), world.anchors.revocations
+    found = gather(about, places, pipeline=world.pipeline, revocations=revocations, now=world.now, shelf=shelf)
+    return with_attached(
+        found, places, pipeline=world.pipeline, revocations=revocations, now=world.now, shelf=shelf, whole=whole
     )
 
 
