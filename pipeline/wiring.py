@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attestations.signers.key import KeySigner
-from attestations.trusted_root import TrustedRoot
 from attestations.verify import Signer
 from pipeline import anchors as anchors_file
 from pipeline import definition as definition_file
@@ -128,6 +127,7 @@ def open_signer(
         return signer
     from attestations.signers.keyless import stamps
     from attestations.signers.stamped import StampedSigner
+    from attestations.trusted_root import TrustedRoot
 
     root = pinned.root if pinned else TrustedRoot.from_bytes(config.trusted_root, where="--trust-config")
     return StampedSigner(signer=signer, stamp=lambda signature: stamps(config, signature), root=root)
