@@ -50,6 +50,26 @@ def test_an_index_is_summarised_with_its_children() -> None:
     ]
 
 
+def test_what_a_gate_used_and_is_no_bundle_is_an_input_too() -> None:
+    made = summary_statement(
+        IMAGE,
+        (),
+        stage="prod",
+        destination="registry.acme.example/prod/shop/api",
+        pipeline=PIPELINE,
+        inputs=(RECORD,),
+        others=(OTHER,),
+        decided_at=NOW,
+        version="0.1.0",
+    )
+    assert made.predicate["inputAttestations"] == [
+        {"digest": {"sha256": RECORD.hex}, "mediaType": BUNDLE_TYPE},
+        {"digest": {"sha256": OTHER.hex}},
+    ]
+    assert summarizes(made, stage="prod", record=RECORD)
+    assert not summarizes(made, stage="prod", record=OTHER)
+
+
 def test_stages_with_different_names_have_different_levels() -> None:
     names = ("a-b", "a--b", "a-b-", "ab")
     assert len({stage_level(name) for name in names}) == len(names)

@@ -275,6 +275,14 @@ def test_an_audit_shows_what_else_is_attached(world: World, made: Image) -> None
     assert value[0]["where"] == f"dev.test:5000/dev/shop/api:sha256-{made.digest.hex}.att"
 
 
+def test_a_promotion_counts_it_where_its_gates_are_judged(world: World, made: Image) -> None:
+    ours, theirs = signed(review(made.digest), key(world)), signed(review(made.digest), new_ec())
+    push_tag(world.place("build"), made.digest, [ours, theirs])
+    intended = world.plan(str(made.digest), "test")
+    assert ours.digest in intended.believed
+    assert theirs.digest not in intended.believed
+
+
 # rewrap
 
 
@@ -357,4 +365,5 @@ def test_a_promotion_warns_that_the_first_bundle_hides_the_older_attestations(wo
     assert (warning.code, warning.hint) == ("attestations-hidden", f"samebits rewrap {made.digest} --stage build")
 
     world.enter()
+    assert world.plan("source.test:5000/builder/api:1.0", "build").warnings == ()
     assert [it.outcome for it in rewrapped(world, made).items] == [Outcome.CARRIED]
