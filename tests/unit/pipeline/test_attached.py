@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+from attestations import store
 from attestations.bundle import Bundle
 from attestations.foreign.attachment import Attachment
 from attestations.foreign.cosign_legacy import ENVELOPE_TYPE
@@ -21,7 +23,9 @@ from pipeline.formats import json as as_json
 from pipeline.formats import text as as_text
 from pipeline.formats.result import Result
 from pipeline.gather import Gathered, gather, with_attached
-from pipeline.rewrap import Outcome, Rewrapped
+from pipeline.promote import promote
+from pipeline.rewrap import Outcome as Became
+from pipeline.rewrap import Rewrapped
 from registries.descriptor import Descriptor
 from registries.digest import Digest
 from registries.errors import ContentError, Unavailable
@@ -30,7 +34,9 @@ from registries.manifest import OCI_INDEX, OCI_MANIFEST, Manifest, index_bytes
 from registries.registry import Location, Registry
 from registries.shelf import Shelf
 from registries.strict_json import dumps
-from tests.images import Image, attestation, manifest_value, referrer
+from stages.evidence import Evidence
+from stages.gate import Outcome, Verdict
+from tests.images import Image, attestation, image, manifest_value, referrer
 from tests.legacy import (
     Layer,
     envelope,
@@ -40,7 +46,7 @@ from tests.legacy import (
     push_tag,
     signed,
 )
-from tests.sigstore import Key, Sigstore, new_ec
+from tests.sigstore import Key, Sigstore, new_ec, pem
 from tests.unit.attestations.samples import ADMITTED
 from tests.world import World
 
@@ -142,14 +148,26 @@ def test_a_record_of_samebits_counts_in_a_bundle_only(world: World, made: Image)
     assert gathered(world, made.digest).records.admissions("test") == ()
 
 
-def test_of_two_layers_with_the_same_bytes_the_one_with_good_proof_counts(world: World, made: Image) -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_of_layers_with_the_same_bytes_the_one_with_good_proof_counts(
+    world: World, made: Image, order: tuple[int, ...]
+) -> None:
     layer = signed(review(made.digest), key(world))
-    spoiled = Layer(layer.content, {CERTIFICATE: "no certificate"})
-    push_tag(world.place("build"), made.digest, [spoiled, layer])
+    unread = Layer(layer.content, {CERTIFICATE: "no certificate"})
+    certified = Layer(layer.content, {CERTIFICATE: pem("CERTIFICATE", Sigstore().ca.certify(key(world)))})
+    layers = (unread, certified, layer)
+    push_tag(world.place("build"), made.digest, [layers[number] for number in order])
     found = gathered(world, made.digest)
     assert reviews(found) == [layer.digest]
-    assert [str(one.standing) for one in found.attached] == ["rejected", "counts"]
+    standings = ["rejected", "rejected", "counts"]
+    assert [str(one.standing) for one in found.attached] == [standings[number] for number in order]
     assert found.records.rejected == ()
+
+
+def test_layers_of_another_type_under_the_tag_are_nobodys(world: World, made: Image) -> None:
+    layer = signed(review(made.digest), key(world))
+    push_tag(world.place("build"), made.digest, [Layer(layer.content, {}, "application/json")])
+    assert attached(world, made.digest) == []
 
 
 def test_a_revoked_signer_is_revoked_in_the_older_form_too(world: World, made: Image) -> None:
@@ -208,6 +226,16 @@ def test_what_tekton_chains_hangs_on_an_image_is_evidence(world: World, made: Im
     assert reviews(found) == [ours.digest]
 
 
+def test_envelopes_in_referrers_of_another_type_or_on_another_image_are_not_read(world: World, made: Image) -> None:
+    place, layer = world.place("build"), Layer(envelope(review(made.digest), key(world)))
+    push_referrer(place, made.manifest, "application/vnd.test.note", [layer])
+    other = image(seed="other").push(place)
+    elsewhere = push_referrer(place, other.manifest, IN_TOTO, [layer])
+    world.registries["dev.test:5000"] = Listing(place.registry, [elsewhere])
+    assert attached(world, made.digest) == []
+    assert reviews(gathered(world, made.digest)) == []
+
+
 def test_a_statement_that_nobody_signed_is_no_evidence(world: World, made: Image) -> None:
     push_referrer(world.place("build"), made.manifest, IN_TOTO, [Layer(review(made.digest), {}, IN_TOTO)])
     (found,) = attached(world, made.digest)
@@ -226,6 +254,13 @@ def test_a_bundle_that_does_not_say_on_what_it_hangs_counts_for_what_it_signs(wo
         ("sigstore-js", "attestation", "rejected", "signer-unknown"),
     ]
     assert {it.record: it.reason.code for it in found.records.rejected} == {theirs.record: "referrer-subject-mismatch"}
+
+
+def test_a_bundle_that_hangs_there_and_also_on_nothing_counts_once(world: World, made: Image) -> None:
+    place, bundle = world.place("build"), world.signer("scanner").sign(Statement.from_bytes(review(made.digest)))
+    store.attach(place, made.manifest.descriptor, (bundle,), created=world.now)
+    list_unhung(world, bundle)
+    assert reviews(gathered(world, made.digest)) == [bundle.record]
 
 
 def test_t080_a_record_of_samebits_that_hangs_on_nothing_does_not_count(world: World, made: Image) -> None:
@@ -249,6 +284,9 @@ def test_what_buildkit_puts_into_an_index_is_shown_and_never_evidence(world: Wor
     place.registry.push_manifest(place.repository, index)
     assert attached(world, index.digest) == [("BuildKit", "attestation", "shown", "(unsigned)")]
     assert gathered(world, index.digest).records.verified == ()
+    unmarked = Manifest.from_bytes(index_bytes((claim.manifest.descriptor.json(),)), media_type=OCI_INDEX)
+    place.registry.push_manifest(place.repository, unmarked)
+    assert attached(world, unmarked.digest) == []
 
 
 def test_notation_is_shown_as_signed_by(world: World, made: Image) -> None:
@@ -283,6 +321,32 @@ def test_a_promotion_counts_it_where_its_gates_are_judged(world: World, made: Im
     assert theirs.digest not in intended.believed
 
 
+@dataclass(frozen=True)
+class Reviewed:
+    """A gate that passes with every review as its evidence."""
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        records = (it.record for it in evidence.statements if it.statement.predicate_type == REVIEW)
+        return Verdict(gate="reviewed", outcome=Outcome.PASSED, evidence=tuple(records))
+
+
+def test_what_a_gate_counted_is_an_input_of_the_summary(world: World, made: Image) -> None:
+    layer = signed(review(made.digest), key(world))
+    push_tag(world.place("build"), made.digest, [layer])
+    pipeline = world.pipeline
+    stages = tuple(
+        replace(stage, gates=(("reviewed", Reviewed()),)) if stage.name == "test" else stage
+        for stage in pipeline.definition.stages
+    )
+    judged = replace(pipeline, definition=replace(pipeline.definition, stages=stages))
+    tools = world.tools("ci-promote")
+    found = tools.places.incoming(str(made.digest), "test", judged)
+    promote(found, "test", pipeline=judged, tools=tools, now=world.now)
+    hanging = store.fetch((world.place("test"),), made.digest).bundles
+    summary = next(json.loads(it.envelope.payload) for it in hanging if b"SAMEBITS_STAGE_TEST" in it.envelope.payload)
+    assert {"digest": {"sha256": layer.digest.hex}} in summary["predicate"]["inputAttestations"]
+
+
 # rewrap
 
 
@@ -302,8 +366,8 @@ def test_older_attestations_are_carried_over_once_with_their_signatures(world: W
     done = rewrapped(world, made)
     assert done.items == planned.items
     assert [(it.subject, it.outcome, it.left) for it in done.items] == [
-        (made.digest, Outcome.CARRIED, ()),
-        (child, Outcome.CARRIED, ()),
+        (made.digest, Became.CARRIED, ()),
+        (child, Became.CARRIED, ()),
     ]
     found = gathered(world, made.digest)
     assert sorted(reviews(found)) == sorted([layer.digest, done.items[0].record or layer.digest])
@@ -311,7 +375,7 @@ def test_older_attestations_are_carried_over_once_with_their_signatures(world: W
 
     world.pass_time(days=1)
     listed = world.place("build").registry.referrers("dev/shop/api", made.digest)
-    assert [it.outcome for it in rewrapped(world, made).items] == [Outcome.THERE, Outcome.THERE]
+    assert [it.outcome for it in rewrapped(world, made).items] == [Became.THERE, Became.THERE]
     assert world.place("build").registry.referrers("dev/shop/api", made.digest) == listed
 
 
@@ -326,10 +390,10 @@ def test_what_can_not_be_carried_is_told_with_its_reason(world: World, made: Ima
     push_tag(world.place("build"), made.digest, layers)
     done = rewrapped(world, made)
     assert [(it.layer, it.outcome, [reason.code for reason in it.left]) for it in done.items] == [
-        (good.digest, Outcome.CARRIED, []),
-        (layers[1].digest, Outcome.LEFT, ["subject-mismatch"]),
-        (layers[2].digest, Outcome.LEFT, ["bundle-malformed"]),
-        (layers[3].digest, Outcome.LEFT, ["proof-not-portable"]),
+        (good.digest, Became.CARRIED, []),
+        (layers[1].digest, Became.LEFT, ["subject-mismatch"]),
+        (layers[2].digest, Became.LEFT, ["bundle-malformed"]),
+        (layers[3].digest, Became.LEFT, ["proof-not-portable"]),
     ]
     assert [reason.code for reason in done.faults] == ["subject-mismatch", "bundle-malformed", "proof-not-portable"]
     said = as_text.render(Result(command="rewrap", exit_code=5, shown=done))
@@ -366,4 +430,13 @@ def test_a_promotion_warns_that_the_first_bundle_hides_the_older_attestations(wo
 
     world.enter()
     assert world.plan("source.test:5000/builder/api:1.0", "build").warnings == ()
-    assert [it.outcome for it in rewrapped(world, made).items] == [Outcome.CARRIED]
+    assert [it.outcome for it in rewrapped(world, made).items] == [Became.CARRIED]
+
+
+def test_a_promotion_of_an_image_that_has_a_bundle_hides_nothing_more(world: World) -> None:
+    made = world.built()
+    source = Location(world.registries["source.test:5000"], "builder/api")
+    push_tag(source, made.digest, [signed(review(made.digest), key(world))])
+    bundle = world.signer("scanner").sign(Statement.from_bytes(review(made.digest)))
+    store.attach(source, made.manifest.descriptor, (bundle,), created=world.now)
+    assert world.plan("source.test:5000/builder/api:1.0", "build").warnings == ()
