@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,10 @@ def rewrap(
         str | None,
         typer.Option("--stage", metavar="STAGE", help="Where the image is; else in the last stage that has it."),
     ] = None,
+    attestation: Annotated[
+        list[Path] | None,
+        typer.Option("--attestation", metavar="FILE", help="Hang this file's bundles too, one a line; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be carried; write nothing.")] = False,
     definition: DefinitionOption = None,
     trust: TrustOption = None,
@@ -50,8 +55,11 @@ def rewrap(
     \b
     $ samebits rewrap 1.4.2 --dry-run
     $ samebits rewrap sha256:… --stage build
+    $ samebits rewrap 1.4.2 --attestation sha256:….jsonl    (from `gh attestation download`)
     """
     from pipeline import rewrap as room
+    from pipeline import wiring
+    from registries.limits import BUNDLE_BYTES
 
     session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
     opened = open_pipeline(
@@ -64,5 +72,6 @@ def rewrap(
         read_only=dry_run,
     )
     found = opened.tools.places.anywhere(image, stage, opened.pipeline)
-    done = room.rewrap(found, tools=opened.tools, now=opened.now, dry_run=dry_run)
+    files = [(str(path), wiring.read_file(path, BUNDLE_BYTES)) for path in attestation or ()]
+    done = room.rewrap(found, tools=opened.tools, now=opened.now, dry_run=dry_run, files=files)
     session.finish(done, reasons=done.faults)

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from attestations.keys import load_private_key
+from attestations.signers.key import KeySigner
 from attestations.statement import Statement
 from registries.digest import Digest
 from tests.e2e.shop import Shop, opened
@@ -55,6 +56,18 @@ def test_what_can_not_be_carried_ends_with_its_reason(shop: Shop) -> None:
     ended = shop.run("rewrap", str(made.digest), "-o", "json")
     assert (ended.code, ended.reasons) == (5, ["bundle-malformed"])
     assert [it["standing"] for it in ended.result["attestations"]] == ["carried", "left"]
+
+
+def test_bundles_from_a_file_are_hung_on_the_image(shop: Shop) -> None:
+    made = shop.workshop.in_build("3.0")
+    signer = KeySigner.from_pem((shop.folder / "keys/scanner.key").read_bytes())
+    bundle = signer.sign(Statement.about(made.digest, predicate_type=REVIEW, predicate={}))
+    shop.write("github.jsonl", bundle.content + b"\n")
+    ended = shop.run("rewrap", str(made.digest), "--attestation", "github.jsonl", "-o", "json")
+    (item,) = ended.result["attestations"]
+    assert (ended.code, item["where"], item["standing"]) == (0, "github.jsonl:1", "carried")
+    assert item["record"] == str(bundle.record)
+    assert shop.run("rewrap", str(made.digest), "--attestation", "none.jsonl").reasons == ["file-unreadable"]
 
 
 def test_what_is_nowhere_can_not_be_rewrapped(shop: Shop, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -350,9 +351,11 @@ def test_what_a_gate_counted_is_an_input_of_the_summary(world: World, made: Imag
 # rewrap
 
 
-def rewrapped(world: World, about: Image, *, dry_run: bool = False) -> Rewrapped:
+def rewrapped(
+    world: World, about: Image, *, dry_run: bool = False, files: Sequence[tuple[str, bytes]] = ()
+) -> Rewrapped:
     found = world.tools(None).places.anywhere(str(about.digest), "build", world.pipeline)
-    return room.rewrap(found, tools=world.tools(None), now=world.now, dry_run=dry_run)
+    return room.rewrap(found, tools=world.tools(None), now=world.now, dry_run=dry_run, files=files)
 
 
 def test_older_attestations_are_carried_over_once_with_their_signatures(world: World, made: Image) -> None:
@@ -401,6 +404,26 @@ def test_what_can_not_be_carried_is_told_with_its_reason(world: World, made: Ima
     assert "[proof-not-portable]" in said
     value = json.loads(as_json.render(Result(command="rewrap", exit_code=5, shown=done)))
     assert [it["standing"] for it in value["attestations"]] == ["carried", "left", "left", "left"]
+
+
+def test_bundles_from_a_file_are_hung_on_the_image_as_they_are(world: World, made: Image) -> None:
+    signer, child = world.signer("scanner"), made.platforms[0].manifest
+    ours, of_child, other = (
+        signer.sign(Statement.from_bytes(review(about))) for about in (made.digest, child, Digest.of(b"other"))
+    )
+    content = b"\n".join((ours.content, of_child.content, b"", other.content, b"{", b""))
+    done = rewrapped(world, made, files=[("github.jsonl", content)])
+    assert sorted((it.where, it.subject, it.outcome, [why.code for why in it.left]) for it in done.items) == [
+        ("github.jsonl:1", made.digest, Became.CARRIED, []),
+        ("github.jsonl:2", child, Became.CARRIED, []),
+        ("github.jsonl:4", made.digest, Became.LEFT, ["subject-mismatch"]),
+        ("github.jsonl:5", made.digest, Became.LEFT, ["bundle-malformed"]),
+    ]
+    assert reviews(gathered(world, made.digest)) == [ours.record]
+    assert gathered(world, made.digest).bundles[ours.record].content == ours.content
+    assert reviews(gathered(world, child)) == [of_child.record]
+    again = rewrapped(world, made, files=[("github.jsonl", content)])
+    assert sorted(str(it.outcome) for it in again.items) == ["left", "left", "there", "there"]
 
 
 def test_nothing_in_the_older_form_is_nothing_to_do(world: World, made: Image) -> None:
