@@ -1,4 +1,4 @@
-"""Attestations in cosign's older form, carried over into bundles, so that the first bundle does not hide them.
+"""Attestations in cosign's older form and in files, hung on their image as bundles, where every reader looks.
 
 The envelopes and their signatures are kept; what of their proof a bundle can't hold is told, and the older form stays
 where it is. Nothing is believed or refused here: whoever reads a bundle verifies it.
@@ -78,24 +78,17 @@ def rewrap(
     """
     found = tree(image.place, image.digest, shelf=tools.shelf).manifests
     judged = [pair for file in files for pair in _file(*file, tuple(found))]
-    items = [
-        item
-        for manifest in found.values()
-        for item in _one(
-            image.place,
-            manifest,
-            [it for it in judged if it[0].subject == manifest.digest],
-            tools,
-            now,
-            dry_run=dry_run,
-        )
-    ]
+    items: list[Item] = []
+    for manifest in found.values():
+        brought = [pair for pair in judged if pair[0].subject == manifest.digest]
+        items += _one(image.place, manifest, brought, tools, now, dry_run=dry_run)
     return Rewrapped(image=image, items=tuple(items), dry_run=dry_run)
 
 
 def _one(
     place: Location, manifest: Manifest, brought: Sequence[_Judged], tools: Tools, now: datetime, *, dry_run: bool
 ) -> list[Item]:
+    """What becomes of the attestations of one manifest; `brought` are those of files."""
     older = legacy_attestations(place, manifest.digest, shelf=tools.shelf)
     judged = [*(_judge(one, manifest.digest) for one in older), *brought]
     if not judged:
@@ -135,7 +128,7 @@ def _judge(one: Found, subject: Digest) -> _Judged:
 
 def _file(name: str, content: bytes, subjects: Sequence[Digest]) -> Iterator[_Judged]:
     """The bundles of a file, each with the first of these manifests that it is about."""
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
         where, record = f"{name}:{number}", Digest.of(line)
