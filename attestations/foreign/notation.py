@@ -5,10 +5,9 @@ Source: Notary Project, signature-specification.md and signature-envelope-jws.md
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, Final
 
+from attestations.envelope import from_base64, malformed
 from attestations.errors import AttestationError
 from attestations.fields import parse
 from attestations.foreign.attachment import SAID_CHARACTERS, Attachment, What, Writer
@@ -20,6 +19,7 @@ from registries.manifest import Manifest
 ARTIFACT_TYPE: Final = "application/vnd.cncf.notary.signature"
 JWS_TYPE: Final = "application/jose+json"
 
+_FROM_URL: Final = str.maketrans("-_", "+/")
 _LAYER_TYPES: Final = frozenset({JWS_TYPE, "application/cose"})
 
 
@@ -37,9 +37,10 @@ def attachments(manifest: Manifest, where: str) -> tuple[tuple[Attachment, Descr
 def signed_by(content: bytes, subject: Digest, *, where: str = "") -> str:
     """Whom a JWS envelope says that it is by: the subject of its first certificate, unproven.
 
-    Raises `bundle-malformed` and, where it is about another image, `subject-mismatch`.
+    Raises `bundle-malformed`, what reading a certificate raises, and where it is about another image
+    `subject-mismatch`.
     """
-    from cryptography import x509
+    from attestations.certificates import load_certificate
 
     value = parse(content, limit=BUNDLE_BYTES, malformed="bundle-malformed", where=where)
     payload = parse(_part(value.get("payload"), where), limit=BUNDLE_BYTES, malformed="bundle-malformed", where=where)
@@ -51,25 +52,12 @@ def signed_by(content: bytes, subject: Digest, *, where: str = "") -> str:
     chain = header.get("x5c") if isinstance(header, dict) else None
     if not isinstance(chain, list) or not chain:
         return "nobody by name"
-    try:
-        certificate = x509.load_der_x509_certificate(_decoded(chain[0], altchars=None))
-        return ascii(certificate.subject.rfc4514_string())[1:-1][:SAID_CHARACTERS]
-    except (ValueError, x509.InvalidVersion) as error:
-        raise AttestationError("bundle-malformed", f"its certificate can't be read: {error}", where=where) from error
+    certificate = load_certificate(from_base64(chain[0], "its certificate", where=where), where=where)
+    return ascii(certificate.subject.rfc4514_string())[1:-1][:SAID_CHARACTERS]
 
 
 def _part(value: Any, where: str) -> bytes:
     """A part of a JWS: base64url without padding (RFC 7515)."""
-    try:
-        return _decoded(f"{value}{'=' * (-len(value) % 4)}" if isinstance(value, str) else value, altchars=b"-_")
-    except ValueError as error:
-        raise AttestationError("bundle-malformed", f"a part that is not base64url: {error}", where=where) from error
-
-
-def _decoded(value: Any, *, altchars: bytes | None) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("no text")  # noqa: TRY004
-    try:
-        return base64.b64decode(value, altchars, validate=True)  # noqa: TID251  shown only, so that strictness is moot
-    except binascii.Error as error:
-        raise ValueError(str(error)) from error
+        raise malformed("a part of the signature is no text", where)
+    return from_base64(f"{value.translate(_FROM_URL)}{'=' * (-len(value) % 4)}", "a part of the signature", where=where)

@@ -158,12 +158,21 @@ def test_sigstore_python_reads_no_bundle_of_a_key(shop: tuple[World, Image]) -> 
         TheirBundle.from_json(content)
 
 
-def node(root: Any, bundle: bytes, folder: Path, *, subject: str, issuer: str) -> subprocess.CompletedProcess[str]:
+def test_sigstore_verify_from_npm_verifies_a_record_of_a_key(shop: tuple[World, Image], tmp_path: Path) -> None:
+    world, image = shop
+    record = records(world, image, "prod")[ADMISSION]
+    signer = key_file(world, "ci-promote", tmp_path)
+    done = node(Sigstore().root(), record.content, tmp_path, signer)
+    assert (done.returncode, done.stdout.encode()) == (0, record.envelope.payload), done.stderr
+    assert node(Sigstore().root(), record.content, tmp_path, key_file(world, "owner", tmp_path)).returncode == 1
+
+
+def node(root: Any, bundle: bytes, folder: Path, *signer: str) -> subprocess.CompletedProcess[str]:
     """`@sigstore/verify` on these files."""
     (folder / "root.json").write_bytes(as_bytes(root))
     (folder / "bundle.json").write_bytes(bundle)
     files = (str(peers.node_modules()), str(folder / "root.json"), str(folder / "bundle.json"))
-    return peers.attempt("node", str(SCRIPT), *files, subject, issuer)
+    return peers.attempt("node", str(SCRIPT), *files, *signer)
 
 
 @pytest.mark.parametrize("form", ["hashedrekord 0.0.2", "dsse 0.0.1"])
@@ -171,7 +180,7 @@ def test_sigstore_verify_from_npm_and_sigstore_python_verify_a_keyless_record(tm
     sigstore = Sigstore()
     statement = admission_statement(ADMITTED, IMAGE)
     content = as_bytes(sigstore.sign(statement.content, form=form))
-    done = node(sigstore.root(), content, tmp_path, subject=IDENTITY, issuer=ISSUER)
+    done = node(sigstore.root(), content, tmp_path, IDENTITY, ISSUER)
     assert (done.returncode, done.stdout.encode()) == (0, statement.content), done.stderr
 
     theirs = Verifier(trusted_root=TheirRoot.from_file(str(tmp_path / "root.json")))
@@ -189,7 +198,7 @@ def test_sigstore_verify_from_npm_refuses_what_samebits_refuses(
     sigstore = Sigstore()
     root = sigstore.root() if trusted == "ours" else Sigstore().root()
     content = as_bytes(sigstore.sign(admission_statement(ADMITTED, IMAGE).content))
-    assert node(root, content, tmp_path, subject=subject, issuer=issuer).returncode == 1
+    assert node(root, content, tmp_path, subject, issuer).returncode == 1
 
 
 # what samebits reads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -213,13 +213,54 @@ def test_notation_says_whom_a_signature_is_by(sigstore: Sigstore) -> None:
     assert code(lambda: notation.signed_by(content, OTHER)) == "subject-mismatch"
 
 
-@pytest.mark.parametrize("content", [b"{", b"{}", b'{"payload":"%"}', b'{"payload":7}', b'{"payload":"W10"}'])
-def test_a_signature_of_notation_that_can_not_be_read_is_malformed(content: bytes) -> None:
-    assert code(lambda: notation.signed_by(content, IMAGE)) == "bundle-malformed"
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"{", "bundle-malformed"),
+        (b"{}", "bundle-malformed"),
+        (b'{"payload":7}', "bundle-malformed"),
+        (b'{"payload":"W10"}', "bundle-malformed"),
+        (b'{"payload":"%"}', "payload-encoding"),
+    ],
+)
+def test_a_signature_of_notation_that_can_not_be_read_is_refused(content: bytes, expected: str) -> None:
+    assert code(lambda: notation.signed_by(content, IMAGE)) == expected
 
 
-def test_a_certificate_of_notation_that_can_not_be_read_is_malformed() -> None:
-    assert code(lambda: notation.signed_by(notation_jws(str(IMAGE), b"no"), IMAGE)) == "bundle-malformed"
+def test_a_certificate_of_notation_that_can_not_be_read_is_refused() -> None:
+    assert code(lambda: notation.signed_by(notation_jws(str(IMAGE), b"no"), IMAGE)) == "certificate-invalid"
+
+
+@pytest.mark.parametrize("stamped", ["", "envelope"])
+def test_a_changed_byte_of_a_layer_or_its_proof_is_refused_or_changes_nothing(sigstore: Sigstore, stamped: str) -> None:
+    certificate = sigstore.ca.certify(KEY)
+    layer = signed(PAYLOAD, KEY, sigstore=sigstore, certificate=certificate, form="dsse 0.0.1", stamped=stamped)
+    judge = verifier(sigstore)
+    accepted, refused = 0, 0
+    for number, changed in enumerate(bent(layer)):
+        try:
+            found = judge.verify(read(changed), IMAGE)
+        except Refusal:
+            refused += 1
+            continue
+        accepted += 1  # space around a certificate; a stamp of an authority that nobody knows counts for nothing
+        assert (found.signer, found.statement.content) == (PERSON, PAYLOAD), number
+        assert (found.proved_time, changed.content) == (START, layer.content), number
+    assert refused > 20 * accepted
+
+
+def bent(layer: Layer) -> Iterator[Layer]:
+    """The layer with one byte changed, at every third place of its bytes and of the proof in its annotations."""
+    for position in range(0, len(layer.content), 3):
+        yield Layer(_bent(layer.content, position), layer.annotations)
+    for name in layer.annotations.keys() & {CERTIFICATE, LOG_BUNDLE, TIMESTAMP}:
+        text = layer.annotations[name].encode()
+        for position in range(0, len(text), 3):
+            yield Layer(layer.content, {**layer.annotations, name: _bent(text, position).decode("ascii")})
+
+
+def _bent(content: bytes, position: int) -> bytes:
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
 
 
 def proven(found: Verified) -> tuple[object, datetime | None]:
