@@ -9,7 +9,7 @@ CODE := pipeline stages attestations registries
 UNIT := tests/unit tests/contracts tests/properties tests/attacks tests/conformance
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help dev format lint unit test offline coverage sizes transcript generate generated check peers sigstore-up sigstore-down fuzz bench demo lock package clean
+.PHONY: help dev format lint unit test sweeps offline coverage sizes transcript generate generated check peers sigstore-up sigstore-down fuzz bench demo lock package clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -39,6 +39,9 @@ unit: $(STAMP) ## The tests that need nothing: seconds
 
 test: $(STAMP) ## Everything: unit, end to end, and every peer program that is found (SAMEBITS_REQUIRE=all: must be)
 	$(PYTEST) -n auto tests
+
+sweeps: $(STAMP) ## Kills, faults, signals and races at every request of a promotion, and how many points there were
+	SAMEBITS_SWEEP=all $(PYTEST) -n auto -rP tests/sweeps
 
 offline: $(STAMP) ## The unit tests in a network namespace of their own: only loopback is there
 	@for how in "unshare --net" "unshare --map-root-user --net"; do \

@@ -7,6 +7,7 @@ process: a line of JSON comes in, the child's id goes out, a line lets the child
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -84,6 +85,8 @@ def serve() -> None:
     for name in _PACKAGES:
         for module in pkgutil.walk_packages([str(ROOT / name)], f"{name}."):
             importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()  # or each child copies the pages of what it never changes
     for line in sys.stdin.buffer:
         _serve_one(json.loads(line))
 
