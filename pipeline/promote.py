@@ -38,7 +38,7 @@ from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather, 
 from pipeline.places import Image, Places
 from registries.copy import JOBS, Moved, Progress, Transfer, copy_content, plan_copy, platforms, set_legacy_tags
 from registries.digest import Digest
-from registries.errors import NotFound, Reason, Refusal, TagMoved
+from registries.errors import NotFound, Reason, Refusal, TagMoved, Unavailable
 from registries.limits import QUESTIONS_AT_ONCE
 from registries.manifest import Manifest
 from registries.presence import is_whole
@@ -169,6 +169,8 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         transfers = () if complete else tuple(future.result() for future in moving or asked.transfers())
         if not complete:
             gathered = (attaching or asked.attached(gathering)).result()
+        for transfer in transfers:
+            _brings_chain(transfer, chain, gathered)
     leave: Permit | Admitted
     if standing and (complete or _is_complete(kept, transfers, held, gathered, image.digest)):
         leave = Admitted(standing.record)
@@ -325,6 +327,21 @@ def _attach(intended: Plan, transfer: Transfer, records: Sequence[Bundle], tools
 
 def _set(move: TagMove, manifest: Manifest) -> None:
     move.place.registry.tag(move.place.repository, move.tag, manifest, expected=move.now_at)
+
+
+def _brings_chain(transfer: Transfer, chain: Chain, gathered: Gathered) -> None:
+    """What others attached badly may be left behind; of the records that the admission rests on, not one."""
+    there = transfer.carried | gathered.fetched.records[transfer.destination]
+    for link in chain.links:
+        for record in (link.record, *(proof.verified.record for proof in link.steps)):
+            if record not in there:
+                why = "; ".join(str(reason) for reason in transfer.skipped) or "it is not listed any more"
+                raise Unavailable(
+                    "attestation-not-visible",
+                    f"a record of {link.stage}, on which the admission would rest, can't be copied: {why}",
+                    where=transfer.source.at(record),
+                    hint="run the same command again",
+                )
 
 
 def _may_sign(signer: Signer | None, stage: Stage) -> None:

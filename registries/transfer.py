@@ -48,7 +48,7 @@ class Transfer:
     """What would move. All manifests of a wave may be pushed at once, when the waves before it are there.
 
     `content` are the manifests of the image, `hanging` those of all that hangs on it. `present` are the blobs that were
-    proven to be there already; `skipped` says what is left behind and why.
+    proven to be there already; `skipped` says what is left behind and why; `carried` are the blobs of all the rest.
     """
 
     subject: Digest
@@ -60,6 +60,7 @@ class Transfer:
     legacy: tuple[TagMove, ...]
     present: tuple[Descriptor, ...]
     skipped: tuple[Reason, ...]
+    carried: frozenset[Digest]
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
@@ -139,6 +140,7 @@ def plan_copy(
         legacy=tuple(move for move in moves if isinstance(move, TagMove) and move.tag in tags),
         present=tuple(held.values()),
         skipped=tuple(reason for reason in reasons if isinstance(reason, Reason)),
+        carried=frozenset(blob.digest for blob in blobs_of(needed)),
     )
 
 

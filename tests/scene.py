@@ -5,7 +5,8 @@
         scene.promote()
         scene.check_complete()
 
-An image of two platforms is in `test`, with all records and two attestations of others; `prod` has gates and two tags.
+An image of two platforms is in the stage before, with all records and two attestations of others; `prod` has gates and
+two tags.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ _GATES = "{tests: {}, vulnerabilities: {none-at-or-above: medium, max-age: 24h, 
 
 @dataclass
 class Scene:
-    """The registries of the stages `build` and `test` (`dev`) and `prod`, and the image that is to go there."""
+    """The registries of the stages before (`dev`) and of `prod`, and the image that is to go there."""
 
     dev: FaultRegistry
     prod: FaultRegistry
     world: World
     image: Image
     before: tuple[Stored, Stored]
-    source: str = "test/shop/api"  # the repository in `dev` that the image comes from
+    source: str  # the repository in `dev` that the image comes from
     destination: str = "prod/shop/api"  # the one in `prod` that it goes to
     waited: list[float] = field(default_factory=list)
 
@@ -222,8 +223,13 @@ class Scene:
 
 
 @contextmanager
-def opened(*, referrers_api: bool = True, conditions: bool = False, layers: int = 3) -> Iterator[Scene]:
-    """A scene in front of the promotion to prod. Without the referrers API, clients keep lists under tags."""
+def opened(
+    *, referrers_api: bool = True, conditions: bool = False, layers: int = 3, after: str = "test"
+) -> Iterator[Scene]:
+    """A scene in front of the promotion to prod, after `test` or, with fewer records, right after `build`.
+
+    Without the referrers API, clients keep lists under tags.
+    """
     with ExitStack() as stack:
         dev, prod = (
             stack.enter_context(
@@ -231,14 +237,16 @@ def opened(*, referrers_api: bool = True, conditions: bool = False, layers: int 
             )
             for _ in range(2)
         )
+        definition = DEFINITION.replace("gates: {}", f"gates: {_GATES}").replace("after: [test]", f"after: [{after}]")
         world = World(
-            definition_text=_named(DEFINITION.replace("gates: {}", f"gates: {_GATES}"), dev, prod),
+            definition_text=_named(definition, dev, prod),
             trust_text=_named(TRUST, dev, prod),
             now=_this_second() - timedelta(minutes=30),
         )
-        scene = Scene(dev, prod, world, image(layers=layers), (dev.stored(), prod.stored()))
+        source = {"build": "dev/shop/api", "test": "test/shop/api"}[after]
+        scene = Scene(dev, prod, world, image(layers=layers), (dev.stored(), prod.stored()), source)
         with scene.clients():
-            _ready(scene)
+            _ready(scene, after)
             ready = world.now
         world.now = ready
         scene.before = (dev.stored(), prod.stored())
@@ -254,16 +262,17 @@ def _named(text: str, dev: FaultRegistry, prod: FaultRegistry) -> str:
     return text.replace("dev.test:5000", dev.host).replace("prod.test:5000", prod.host)
 
 
-def _ready(scene: Scene) -> None:
-    """The image in `test`, with all records, an SBOM of the index and a review of one platform."""
+def _ready(scene: Scene, stage: str) -> None:
+    """The image in this stage, with all records, an SBOM of the index and a review of one platform."""
     world, made = scene.world, scene.image
     made.push(Location(world.registries["source.test:5000"], "builder/api"), TAG)
     world.enter(TAG)
     world.step("build", "unit", TAG, by="ci-build", reports=[("junit", junit(passed=3))])
     world.step("build", "scan", TAG, by="scanner", reports=world.scans(made))
-    world.promote(TAG, "test")
-    world.step("test", "integration", TAG, by="ci-promote", exit_code=0)
-    place = world.place("test")
+    if stage == "test":
+        world.promote(TAG, "test")
+        world.step("test", "integration", TAG, by="ci-promote", exit_code=0)
+    place = world.place(stage)
     for subject, predicate_type in (
         (made.manifest, "https://spdx.dev/Document"),
         (made.manifests[0], "https://example.com/review/v1"),
