@@ -116,15 +116,17 @@ class _Looking:
         """The layers under one of cosign's tags."""
         name, what = cosign_legacy.tag(self.subject, suffix), cosign_legacy.SUFFIXES[suffix]
         where = f"{self.place}:{name}"
+        about = Attachment(writer=Writer.COSIGN, what=what, record=self.subject, where=where)
         try:
             digest = self.place.registry.resolve(self.place.repository, name)
         except NotFound:
             return ()
+        except ContentError as error:  # nobody knows what is there; that it is no evidence is enough
+            return (Found(attachment=about.refused(error.reasons[0])),)
         try:
             manifest = self.shelf.manifest(self.place, digest)
         except (ContentError, NotFound) as error:
-            about = Attachment(writer=Writer.COSIGN, what=what, record=digest, where=where)
-            return (Found(attachment=about.refused(error.reasons[0])),)
+            return (Found(attachment=replace(about, record=digest).refused(error.reasons[0])),)
         layers = cosign_legacy.attachments(manifest, what, where)
         if what is What.ATTESTATION:
             return tuple(self._statement(about, layer) for about, layer in layers)

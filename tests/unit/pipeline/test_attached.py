@@ -203,6 +203,29 @@ def test_a_place_that_does_not_answer_about_its_tags_is_not_one_without_tags(wor
         gathered(world, made.digest)
 
 
+@pytest.mark.parametrize("fails", ["resolve", "manifest"])
+def test_a_tag_that_leads_to_nothing_good_is_rejected_and_stops_nothing(world: World, made: Image, fails: str) -> None:
+    class Bad:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(there, name)
+
+        def resolve(self, repository: str, tag: str) -> Digest:
+            if fails == "resolve" and tag.endswith(".att"):
+                raise ContentError("digest-mismatch", "other bytes")
+            return there.resolve(repository, tag)
+
+        def manifest(self, repository: str, digest: Digest) -> Manifest:
+            if digest == older.digest:
+                raise ContentError("digest-mismatch", "other bytes")
+            return there.manifest(repository, digest)
+
+    older = push_tag(world.place("build"), made.digest, [signed(review(made.digest), key(world))])
+    there = world.registries["dev.test:5000"]
+    world.registries["dev.test:5000"] = Bad()
+    assert attached(world, made.digest) == [("cosign", "attestation", "rejected", "digest-mismatch")]
+    assert reviews(gathered(world, made.digest)) == []
+
+
 def test_signatures_and_sboms_under_tags_are_shown(world: World, made: Image) -> None:
     place = world.place("build")
     push_signature(place, made.digest, key(world))
