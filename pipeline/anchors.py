@@ -179,7 +179,12 @@ def _sigstore(document: Document, entry: SigstoreEntry | None, read_file: ReadFi
     asked = asked.unsafe_without_log() if entry.unsafe_without_log else asked
     asked = asked.unsafe_without_certificate_log() if entry.unsafe_without_certificate_log else asked
     try:
-        return Sigstore(root=TrustedRoot.from_bytes(read_file(entry.trusted_root)), requirements=asked)
+        content = read_file(entry.trusted_root)
+        if entry.digest is not None and Digest.of(content) != entry.digest:
+            message = f"{entry.trusted_root} is {Digest.of(content)}, not {entry.digest}"
+            document.faults.add(document.at("sigstore", "digest"), message, code="trust-root-mismatch")
+            return None
+        return Sigstore(root=TrustedRoot.from_bytes(content), requirements=asked)
     except Refusal as error:
         reason = error.reasons[0]
         document.faults.add(at, f"{entry.trusted_root}: {reason.message}", code=reason.code, hint=reason.hint)

@@ -176,6 +176,7 @@ class SigstoreEntry:
     """Which certificates, logs and time stamps are believed, and how many must vouch for a certificate's signature."""
 
     trusted_root: Annotated[str, Note("The trusted root, a JSON file named relative to this file.")]
+    digest: Annotated[Digest | None, Note("The SHA-256 of that file; a file with other bytes is refused.")] = None
     logs: Annotated[int, AtLeast(1), Note("Distinct transparency logs that must have the signature.")] = 1
     timestamps: Annotated[int, AtLeast(0), Note("Distinct timestamp authorities that must have seen it.")] = 0
     certificate_logs: Annotated[int, AtLeast(1), Note("Distinct logs that must promise the certificate.")] = 1

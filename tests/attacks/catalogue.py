@@ -58,8 +58,8 @@ ATTACKS: Final[Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]]] = {
         "T020": ("fields with nearly the right name", ("field-unknown",)),
         "T021": ("weak keys, weak digests", ("algorithm-not-allowed",)),
         "T022": (
-            "a bundle that only another trusted root believes",
-            ("chain-untrusted", "log-entry-invalid", "threshold-not-met"),
+            "a bundle that only another trusted root believes, or another root in the place of the pinned one",
+            ("chain-untrusted", "log-entry-invalid", "threshold-not-met", "trust-root-mismatch"),
         ),
         "T023": ("any single changed byte of a bundle", ()),
         "T024": ("a record about two images", ("subject-count",)),

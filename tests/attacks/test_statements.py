@@ -246,6 +246,17 @@ def test_t022_the_trusted_root_is_a_file_that_can_be_read_or_a_fault() -> None:
     assert trusting(world=world).sigstore.root.digest == Digest.of(as_bytes(world.root()))
 
 
+def test_t022_a_trusted_root_with_other_bytes_than_were_pinned_is_refused() -> None:
+    world = Sigstore()
+    pinned = Digest.of(as_bytes(world.root()))
+    assert trusting(f', digest: "{pinned}"', world=world).sigstore.root.digest == pinned
+    for replaced in (as_bytes(Sigstore().root()), as_bytes(world.root()) + b"\n", b"{}"):
+        with pytest.raises(DefinitionError) as error:
+            trusting(f', digest: "{pinned}"', root=replaced)
+        assert [reason.code for reason in error.value.reasons] == ["trust-root-mismatch"]
+        assert "trust.yaml:6:45" in str(error.value)
+
+
 def test_t022_without_a_trusted_root_nobody_is_named_by_a_certificate() -> None:
     text = TRUST.rpartition("sigstore")[0].encode()
     key = pem("PUBLIC KEY", spki(new_ec())).encode()
