@@ -31,10 +31,14 @@ _FILE_NAME = re.compile(r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocations:
-    """What does not count any more: images by digest, signers by name or key fingerprint from a time on."""
+    """What does not count any more: images by digest, signers from a time on.
+
+    `signers` are names and key fingerprints; `identities` are (issuer, subject, from when).
+    """
 
     digests: frozenset[Digest] = frozenset()
     signers: Mapping[str, datetime] = field(default_factory=dict)
+    identities: tuple[tuple[str, str, datetime], ...] = ()
 
     def image(self, digest: Digest) -> Reason | None:
         """Why this image is not let in, if it was revoked."""
@@ -52,8 +56,15 @@ class Revocations:
         return Reason("key-revoked", message, str(verified.record))
 
     def _since(self, signer: Identity) -> datetime | None:
-        names = [signer.name, str(signer.fingerprint)] if isinstance(signer, KeyIdentity) else [signer.name]
-        return min((self.signers[name] for name in names if name in self.signers), default=None)
+        names, who = [signer.name], None
+        match signer:
+            case KeyIdentity():
+                names.append(str(signer.fingerprint))
+            case KeylessIdentity():
+                who = (signer.issuer, signer.subject)
+        named = [self.signers[name] for name in names if name in self.signers]
+        known = [since for issuer, subject, since in self.identities if (issuer, subject) == who]
+        return min((*named, *known), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +100,7 @@ def read(content: bytes, *, path: str, read_file: ReadFile) -> Anchors:
         revocations=Revocations(
             digests=frozenset(file.revocations.digests),
             signers={name: moment.time for name, moment in file.revocations.signers.items()},
+            identities=tuple((one.issuer, one.subject, one.from_.time) for one in file.revocations.identities),
         ),
         sigstore=sigstore,
     )

@@ -162,6 +162,15 @@ class DefinitionFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedIdentity:
+    """A keyless signer, whatever a definition calls it, whose records do not count from a time on."""
+
+    issuer: Certified
+    subject: Certified
+    from_: Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationsEntry:
     """What does not count any more."""
 
@@ -169,6 +178,9 @@ class RevocationsEntry:
     signers: Annotated[
         Mapping[Revoked, Moment], Note("Signers whose records do not count from a time on; a fingerprint is safest.")
     ] = field(default_factory=dict)
+    identities: Annotated[
+        tuple[RevokedIdentity, ...], Note("The same for keyless signers, by issuer and subject.")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,22 @@ def test_t042_a_revoked_signer_s_record_counts_only_if_it_was_proved_to_be_older
         assert reason.code == "key-revoked"
 
 
+def test_t042_a_workflow_is_revoked_by_issuer_and_subject_whatever_it_is_called() -> None:
+    text = TEXT + f"  identities: [{{issuer: '{CI.issuer}', subject: '{CI.subject}', from: 2026-06-01}}]\n"
+    revocations = reading(text).revocations
+    renamed = KeylessIdentity(name="other", issuer=CI.issuer, subject=CI.subject)
+    assert revocations.reason_for(record(renamed, SINCE - SECOND)) is None
+    for proved in (SINCE, SINCE + SECOND, None):
+        reason = revocations.reason_for(record(renamed, proved))
+        assert reason is not None, proved
+        assert reason.code == "key-revoked"
+    for other in (
+        KeylessIdentity(name="ci", issuer="https://other.example", subject=CI.subject),
+        KeylessIdentity(name="ci", issuer=CI.issuer, subject=CI.subject + "2"),
+    ):
+        assert revocations.reason_for(record(other)) is None
+
+
 def test_a_key_that_is_revoked_under_another_name_is_revoked_all_the_same() -> None:
     renamed = KeyIdentity(name="alicia", public_key=ALICE.public_key)
     assert Revocations(signers={"alice": SINCE}).reason_for(record(renamed)) is None, "a name is only a name"
