@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from threading import Event
+from threading import BoundedSemaphore, Event
 from typing import Final, Protocol, TypeVar
 
 from registries.descriptor import Descriptor
@@ -24,7 +24,7 @@ from registries.feed import shared
 from registries.hang import LISTED_SECONDS, hang, push, read_back
 from registries.limits import QUESTIONS_AT_ONCE
 from registries.registry import Location, Mounting
-from registries.shelf import Shelf
+from registries.shelf import ONE_BYTES, Shelf
 from registries.transfer import BlobMove, Transfer, plan_copy
 from registries.tree import Platform, Tree, platforms, tree
 
@@ -116,9 +116,10 @@ def copy_content(
         for descriptor in (blob for transfer in transfers for blob in transfer.present):
             progress.done(descriptor, "present")
     stop = Event()
-    bring = _Bringing(progress=progress, whole=whole, shelf=shelf or Shelf(), stop=stop)
+    slots = BoundedSemaphore(jobs)
+    bring = _Bringing(progress=progress, whole=whole, shelf=shelf or Shelf(), stop=stop, slots=slots)
     groups = _by_blob(transfers)
-    ways = [pair for pairs in _all_at_once(bring.blob, groups, jobs, stop) for pair in pairs]
+    ways = [pair for pairs in _all_at_once(bring.blob, groups, max(jobs, QUESTIONS_AT_ONCE), stop) for pair in pairs]
     _all_at_once(_push_content, transfers, QUESTIONS_AT_ONCE, stop)
     return tuple(_moved(transfer, ways) for transfer in transfers)
 
@@ -167,12 +168,19 @@ class _Bringing:
     whole: bool
     shelf: Shelf
     stop: Event
+    slots: BoundedSemaphore
 
     def blob(self, group: Sequence[_Arriving]) -> list[tuple[_Arriving, str]]:
         """Bring one blob to all its destinations with one read; says how it came to each.
 
-        A registry with several of them gets it once, and is asked to take it over from there.
+        A registry with several of them gets it once, and is asked to take it over from there. Only large blobs are
+        counted among those that move at the same time.
         """
+        large = group[0].move.descriptor.size > ONE_BYTES
+        with self.slots if large else contextlib.nullcontext():
+            return self._blob(group)
+
+    def _blob(self, group: Sequence[_Arriving]) -> list[tuple[_Arriving, str]]:
         blob = group[0].move.descriptor
         if self.progress is not None:
             self.progress.start(blob, blob.size)

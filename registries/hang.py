@@ -53,14 +53,10 @@ def hang(
         for pause in (0.0, *_pauses(wait_seconds)):
             if pause:
                 sleep(pause)
-            uploads = [pool.submit(_push_blob, location, *blob) for blob in lost]
-            push(location, _waves(copied, records, missing, uploads))
-            served = [pool.submit(read_back, location, manifest) for manifest in missing]
-            held = pool.map(lambda blob: location.registry.holds(location.repository, blob[0]), lost)
+            sight = _Sight(location, missing, lost, pool)
+            push(location, sight.waves((*copied, records)))
             listed = _listed(location, missing, pool)
-            lost = [blob for blob, there in zip(lost, held, strict=True) if not there]
-            for answer in served:
-                answer.result()
+            lost = sight.lost()
             missing = [found for found in missing if found.subject is not None and found.digest not in listed]
             if not missing and not lost:
                 return
@@ -97,22 +93,45 @@ def by_subject(manifests: Iterable[Manifest]) -> dict[Digest, list[Manifest]]:
     return found
 
 
-def _waves(
-    copied: Sequence[Sequence[Manifest]],
-    records: Sequence[Manifest],
-    wanted: Sequence[Manifest],
-    uploads: Sequence[Future[None]],
-) -> Iterator[Sequence[Manifest]]:
-    """Those that are wanted, in order; the copied ones are not kept waiting by the blobs of the records."""
-    for wave in copied:
-        yield [manifest for manifest in wave if manifest in wanted]
-    for upload in uploads:
-        upload.result()
-    yield [manifest for manifest in records if manifest in wanted]
+class _Sight:
+    """Pushes blobs beside the manifests that do not need them, and reads all of it back beside what is left to do."""
 
+    def __init__(
+        self,
+        location: Location,
+        wanted: Sequence[Manifest],
+        blobs: Sequence[tuple[Descriptor, bytes]],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._location = location
+        self._wanted = wanted
+        self._blobs = blobs
+        self._pool = pool
+        self._served: list[Future[None]] = []
+        self._held: list[Future[bool]] = []
 
-def _push_blob(location: Location, descriptor: Descriptor, content: bytes) -> None:
-    location.registry.push_blob(location.repository, descriptor, lambda: (content,))
+    def waves(self, waves: Sequence[Sequence[Manifest]]) -> Iterator[Sequence[Manifest]]:
+        """Those that are wanted, in order, the last ones when the blobs are there; then everything is read back."""
+        uploads = [self._pool.submit(self._push, *blob) for blob in self._blobs]
+        for wave in waves[:-1]:
+            yield [manifest for manifest in wave if manifest in self._wanted]
+        for upload in uploads:
+            upload.result()
+        yield [manifest for manifest in waves[-1] if manifest in self._wanted]
+        self._served = [self._pool.submit(read_back, self._location, manifest) for manifest in self._wanted]
+        self._held = [self._pool.submit(self._holds, blob) for blob, _ in self._blobs]
+
+    def lost(self) -> list[tuple[Descriptor, bytes]]:
+        """The blobs that can't be read; manifests that can't be, or that are others, are refused."""
+        for answer in self._served:
+            answer.result()
+        return [blob for blob, there in zip(self._blobs, self._held, strict=True) if not there.result()]
+
+    def _push(self, descriptor: Descriptor, content: bytes) -> None:
+        self._location.registry.push_blob(self._location.repository, descriptor, lambda: (content,))
+
+    def _holds(self, descriptor: Descriptor) -> bool:
+        return self._location.registry.holds(self._location.repository, descriptor)
 
 
 def _listed(location: Location, manifests: Iterable[Manifest], pool: ThreadPoolExecutor) -> frozenset[Digest]:

@@ -107,6 +107,8 @@ class HttpRegistry:
         self._manifests: Once[tuple[str, Digest], Manifest] = Once(weigh=lambda it: len(it.content), limit=_KEPT_BYTES)
         self._lists: Once[tuple[str, Digest], tuple[Descriptor, ...]] = Once(weigh=len, limit=_KEPT_ENTRIES)
         self._ours: set[tuple[str, Digest]] = set()
+        self._read_after_writing: dict[tuple[str, Digest], tuple[Descriptor, ...]] = {}
+        self._uploaded: set[tuple[str, Digest]] = set()
         self._begun: dict[tuple[str, Digest], str] = {}
         self._kept_by_registry: set[tuple[str, Digest]] = set()
         self._tag_locks = tuple(threading.Lock() for _ in range(_LOCKS))
@@ -148,7 +150,11 @@ class HttpRegistry:
         if whole or descriptor.size <= _READ_WHOLE:
             return self._gives(repository, descriptor, None)
         last, first = range(descriptor.size - _END_BYTES, descriptor.size), range(_END_BYTES)
-        return self._gives(repository, descriptor, last) and self._gives(repository, descriptor, first)
+        if (repository, descriptor.digest) not in self._uploaded:
+            return self._gives(repository, descriptor, last) and self._gives(repository, descriptor, first)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # it will be there, and one end need not wait for the other
+            beginning = pool.submit(self._gives, repository, descriptor, first)
+            return self._gives(repository, descriptor, last) and beginning.result()
 
     def _gives(self, repository: str, descriptor: Descriptor, span: range | None) -> bool:
         """Whether these bytes of a blob really come; None for all of them, which are hashed."""
@@ -175,6 +181,7 @@ class HttpRegistry:
         begun = self._begun.pop((repository, descriptor.digest), None)
         upload = Upload(self._transport, repository, descriptor, chunks, where=where, begun=begun)
         upload.run(holds=lambda: self.holds(repository, descriptor), refused=self._refused)
+        self._uploaded.add((repository, descriptor.digest))
 
     def mount(self, repository: str, descriptor: Descriptor, source: str) -> bool:
         """Source: "Mounting a blob from another repository". Not being allowed to is no error: upload it then."""
@@ -210,23 +217,16 @@ class HttpRegistry:
     def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         """Source: "Listing Referrers". Asked for once, until something was pushed that belongs in this list."""
         if (repository, digest) in self._ours:
-            return self._listed(repository, digest)
+            return self._read_after_writing.pop((repository, digest), None) or self._listed(repository, digest)
         return self._lists.get((repository, digest), lambda: self._listed(repository, digest))
 
     def _listed(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         """API and tag united, since a registry may gain the API at any time."""
         where = f"{self._host}/{repository}@{digest} referrers"
-        found: dict[Digest, Descriptor] = {}
         with ThreadPoolExecutor(max_workers=1) as pool:
             in_tag = pool.submit(self._from_tag, repository, digest)
             in_api = self._from_api(repository, digest)
-        for entry in (*in_api, *in_tag.result()):
-            with suppress(ContentError):  # one malformed entry must not hide the others
-                descriptor = Descriptor.read(entry, where=where)
-                found.setdefault(descriptor.digest, descriptor)
-        if len(found) > REFERRERS:
-            raise _too_many(where)
-        return tuple(found.values())
+        return _described((*in_api, *in_tag.result()), where)
 
     def tag(self, repository: str, tag: str, manifest: Manifest, *, expected: Digest | None) -> None:
         """Look, write on the condition that nothing changed, look again: as much compare-and-set as HTTP allows.
@@ -353,6 +353,7 @@ class HttpRegistry:
         subject = manifest.subject
         if subject is not None:
             self._ours.add((repository, subject.digest))
+            self._read_after_writing.pop((repository, subject.digest), None)
             self._lists.forget((repository, subject.digest))
         answer = self._put(repository, str(manifest.digest), manifest.content, manifest.media_type)
         if subject is not None and answer.headers.get("OCI-Subject") == str(subject.digest):
@@ -467,12 +468,13 @@ class HttpRegistry:
         wrote, waited = False, 0
         with self._writing(repository, tag):
             for _ in range(_LISTING_LOOKS):
-                names = self._announcements(repository, tag) if wrote else ()
-                listing, conditions = self._listing(self._tagged(repository, tag), subject, where)
+                names, page = self._looked_at(repository, tag) if wrote else ((), self._tagged(repository, tag))
+                listing, conditions = self._listing(page, subject, where)
                 dropped = unlisted(names or (), listing["manifests"])
                 wanted = self._announced(repository, subject, dropped) | ours
                 missing = {digest: entry for digest, entry in wanted.items() if not _names(listing, digest)}
                 if not missing and (names is not None or waited):
+                    self._read_after_writing[repository, subject] = _described(listing["manifests"], where)
                     return
                 before_us = bool(dropped) and min(dropped) < min(announcing)
                 if wrote and waited < _LISTING_WAITS and (names is None or before_us):
@@ -481,8 +483,7 @@ class HttpRegistry:
                     waited += 1
                     continue
                 if not wrote:
-                    for name, entries in announcing.items():
-                        self._put(repository, name, index_bytes(entries), OCI_INDEX)
+                    self._announce(repository, announcing)
                 listing["manifests"] += missing.values()
                 if len(listing["manifests"]) > REFERRERS:
                     raise _too_many(where)
@@ -494,6 +495,20 @@ class HttpRegistry:
             where=where,
             hint="run it again; if it stays so, the registry does not keep what is written to this tag",
         )
+
+    def _looked_at(self, repository: str, tag: str) -> tuple[tuple[str, ...] | None, _Page]:
+        """What was announced for a list, and the list: both as they are after our write, in whichever order."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            names = pool.submit(self._announcements, repository, tag)
+            page = self._tagged(repository, tag)
+            return names.result(), page
+
+    def _announce(self, repository: str, announcing: Mapping[str, tuple[Any, ...]]) -> None:
+        with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
+            for _ in pool.map(
+                lambda item: self._put(repository, item[0], index_bytes(item[1]), OCI_INDEX), announcing.items()
+            ):
+                pass
 
     def _announcements(self, repository: str, tag: str) -> tuple[str, ...] | None:
         """The tags that announce something for this list; None where tags can't be listed."""
@@ -586,6 +601,18 @@ def _entries_or_none(page: _Page, where: str) -> list[Any]:
 
 def _names(listing: Mapping[str, Any], digest: Digest) -> bool:
     return any(isinstance(entry, dict) and entry.get("digest") == str(digest) for entry in listing["manifests"])
+
+
+def _described(entries: Iterable[Any], where: str) -> tuple[Descriptor, ...]:
+    """The entries of lists, each once; a malformed one must not hide the others."""
+    found: dict[Digest, Descriptor] = {}
+    for entry in entries:
+        with suppress(ContentError):
+            descriptor = Descriptor.read(entry, where=where)
+            found.setdefault(descriptor.digest, descriptor)
+    if len(found) > REFERRERS:
+        raise _too_many(where)
+    return tuple(found.values())
 
 
 def _too_many(where: str) -> ContentError:
