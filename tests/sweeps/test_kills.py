@@ -98,6 +98,7 @@ class Sweep:
 def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     folder = tmp_path_factory.mktemp("sweep")
     with scene.opened(referrers_api=request.param) as stage, forks.opened(folder) as runs:
+        gc.collect()
         gc.freeze()  # so that collecting is quick
         yield Sweep(stage, folder, runs)
         gc.unfreeze()
