@@ -136,16 +136,20 @@ class Scene:
         return {tag for tag in TAGS if (self.destination, tag) in self.prod.tags}
 
     def check(self) -> None:
-        """Where a tag is set, the image is there and its chain verifies (I1); at most one admission is listed (I2)."""
+        """Where a tag is set, the image is there and its chain verifies (I1); at most one admission is listed (I2).
+
+        Without the referrers API each run has one: what a run announced before it was cut is listed by the next one
+        beside its own, and the two, on the same grounds, count as one.
+        """
         with self.clients() as world:
             world.now = _this_second() + timedelta(minutes=1)
             if self.tagged:
                 assert {self.prod.tags[self.destination, tag] for tag in self.tagged} == {str(self.image.digest)}
                 world.verify(min(self.tagged), "prod")
             admissions = self._admissions(world.place("prod"))
-        assert len(admissions) <= 1, admissions
+        assert len(admissions) <= (1 if self.prod.referrers_api else 2), admissions
         if self.tagged:
-            assert len(admissions) == 1
+            assert admissions
             assert self.missing_blobs().isdisjoint(str(descriptor.digest) for descriptor, _ in self.image.blobs)
             assert self._missing_manifests().isdisjoint(str(manifest.digest) for manifest in self.image.manifests)
 
