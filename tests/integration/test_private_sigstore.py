@@ -634,6 +634,16 @@ def test_with_another_trust_file_the_chain_counts_for_nothing(
 def test_what_was_started_is_ended_by_its_process_id() -> None:
     with private_sigstore() as running:
         processes = [int(file.read_text()) for file in (running.folder / "pid").iterdir()]
+        begun = {process: _begun(process) for process in processes}
         assert len(processes) == 4
-        assert all(Path(f"/proc/{process}").exists() for process in processes)
-    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+        assert None not in begun.values()
+    assert not any(_begun(process) == when for process, when in begun.items())
+
+
+def _begun(process: int) -> str | None:
+    """When a process began, in ticks; None for one that has ended. Its number may soon be another one's."""
+    try:
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return None
+    return None if state == "Z" else fields[18]
