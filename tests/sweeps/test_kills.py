@@ -37,7 +37,12 @@ class Sweep:
         self.scene = stage
         self.folder = stage.written(folder)
         self.runs = runs
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "SAMEBITS_TRUST": "trust.yaml"}
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "SAMEBITS_TRUST": "trust.yaml",
+            "SAMEBITS_CACHE": "",  # or a run asks for less than the one before
+        }
 
     def run(self) -> Ended:
         return self.runs.run(WORDS, folder=self.folder, environment=self.environment)
