@@ -34,6 +34,7 @@ _KEPT_BYTES: Final = 16 * MIB
 _KEPT_ENTRIES: Final = 100_000
 _READ_WHOLE: Final = 64 * KIB  # a blob up to this size is proven by all its bytes: that is no more work than two ends
 _END_BYTES: Final = 4 * KIB
+_BODIES_AT_ONCE: Final = 4
 _TAG_LIST_BYTES: Final = 16 * MIB
 _LOCKS: Final = 64
 _LONGEST_DIGEST: Final = 200  # characters of a header that a message may repeat; more is malformed all the same
@@ -109,6 +110,7 @@ class HttpRegistry:
         self._ours: set[tuple[str, Digest]] = set()
         self._read_after_writing: dict[tuple[str, Digest], tuple[Descriptor, ...]] = {}
         self._uploaded: set[tuple[str, Digest]] = set()
+        self._bodies = threading.BoundedSemaphore(_BODIES_AT_ONCE)
         self._begun: dict[tuple[str, Digest], str] = {}
         self._kept_by_registry: set[tuple[str, Digest]] = set()
         self._tag_locks = tuple(threading.Lock() for _ in range(_LOCKS))
@@ -300,7 +302,8 @@ class HttpRegistry:
         def read() -> _Page:
             with self._exchange("GET", target, repository, headers={"Accept": ", ".join(accept)}) as answer:
                 where = f"{self._host}/{repository}"
-                return _Page(answer, read_limited(answer.chunks(), limit, where=where) if answer.ok else b"")
+                with self._bodies:  # or as many endless ones as there are questions would be held at the same time
+                    return _Page(answer, read_limited(answer.chunks(), limit, where=where) if answer.ok else b"")
 
         return self._transport.patiently(read)
 
