@@ -140,7 +140,9 @@ def kill(client: Callable[[], int], *, after: bool = False) -> Action:
     def act(_: Seen, answer: Answer) -> Reply:
         if after:
             answer()
-        os.kill(client(), signal.SIGKILL)
+        process_id = client()
+        assert process_id > 0, "zero is the group of the tests themselves"
+        os.kill(process_id, signal.SIGKILL)
         return Reply(cut=-1)
 
     return act

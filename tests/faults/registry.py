@@ -126,6 +126,7 @@ class FaultRegistry:
             self._rules.clear()
             self._uploads.clear()
             self.requests.clear()
+        self._server.begin()
 
     def stored(self) -> Stored:
         """What is held now."""
@@ -139,7 +140,7 @@ class FaultRegistry:
             self.obey()
 
     def settle(self) -> None:
-        """Wait until whatever a dead client had sent has taken its effect. Clients that live must have hung up."""
+        """Wait until whatever clients had sent that came since `obey` and have died has taken its effect."""
         self._server.settle()
 
     def writes(self) -> list[Seen]:

@@ -72,6 +72,7 @@ class Server(ThreadingHTTPServer):
         self.stopped = threading.Event()
         self.errors: list[BaseException] = []
         self._open: set[socket.socket] = set()
+        self._before: frozenset[socket.socket] = frozenset()
         super().__init__(("127.0.0.1", 0), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
 
@@ -89,8 +90,12 @@ class Server(ThreadingHTTPServer):
         self.server_close()
         self._thread.join(5)
 
+    def begin(self) -> None:
+        """From here on, `settle` waits for no connection that is open now."""
+        self._before = frozenset(self._open)
+
     def settle(self, seconds: float = 10.0) -> None:
-        """Wait until no connection is open: whatever a client that has died had sent has then taken its effect.
+        """Wait until no connection is open that came since `begin`: what a client that died had sent has taken effect.
 
         Connections are accepted in order, so after one of our own nobody is left in the queue.
         """
@@ -99,10 +104,10 @@ class Server(ThreadingHTTPServer):
             while probe.recv(1024):
                 pass
         for _ in range(int(seconds / 0.002)):
-            if not self._open:
+            if self._open <= self._before:
                 return
             self.stopped.wait(0.002)
-        raise TimeoutError(f"{len(self._open)} connections are still open")
+        raise TimeoutError(f"{len(self._open - self._before)} connections are still open")
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)

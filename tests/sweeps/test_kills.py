@@ -8,7 +8,6 @@ otherwise.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -46,6 +45,12 @@ class Sweep:
 
     def run(self) -> Ended:
         return self.runs.run(WORDS, folder=self.folder, environment=self.environment)
+
+    def needed(self) -> int:
+        """How many requests the undisturbed command sends, give or take a few: what is asked at once is not counted."""
+        self.scene.again()
+        assert self.run().code == 0
+        return len(self.scene.requests)
 
     def killed_at(self, number: int, *, after: bool, again: bool = True) -> bool:
         """Run and kill at this request, run again, check everything. False: the promotion had fewer requests."""
@@ -94,7 +99,6 @@ class Sweep:
 
     def settle(self) -> None:
         """Wait until what a dead client had sent has taken its effect."""
-        gc.collect()  # or our own clients, which are not needed any more, still hold connections
         for registry in self.scene.registries:
             registry.settle()
 
@@ -103,10 +107,7 @@ class Sweep:
 def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     folder = tmp_path_factory.mktemp("sweep")
     with scene.opened(referrers_api=request.param) as stage, forks.opened(folder) as runs:
-        gc.collect()
-        gc.freeze()  # so that collecting is quick
         yield Sweep(stage, folder, runs)
-        gc.unfreeze()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -124,8 +125,8 @@ def test_t131_a_promotion_killed_at_any_request_is_completed_by_the_next_run(
 
 
 def test_t131_the_installed_command_is_killed_and_run_again(sweep: Sweep) -> None:
-    needed = sweep.scene.requests_needed()
-    for number in (1, needed // 3, 2 * needed // 3, needed - 3):
+    needed = sweep.needed()
+    for number in (1, needed // 3, 2 * needed // 3, needed - 8):
         sweep.killed_as_installed(number)
 
 
@@ -133,8 +134,8 @@ def test_t131_the_installed_command_is_killed_and_run_again(sweep: Sweep) -> Non
 def test_t136_a_promotion_interrupted_at_any_request_says_so_and_is_completed_by_the_next_run(
     sweep: Sweep, number: signal.Signals, code: int
 ) -> None:
-    needed = sweep.scene.requests_needed()
-    for request in range(1, needed - 3, needed // 10):
+    needed = sweep.needed()
+    for request in range(1, needed - 8, needed // 10):
         sweep.scene.again()
         sweep.scene.rule(Turn(request, call(lambda _: os.kill(sweep.runs.process_id, number))))
         ended = sweep.run()
@@ -149,10 +150,10 @@ def test_t131_cosign_verifies_the_admission_wherever_a_killed_run_has_left_the_t
     key = str(sweep.folder / "keys/ci-promote.pub")
     where = f"{sweep.scene.prod.host}/{sweep.scene.destination}:"
     verify = ("verify-attestation", "--allow-http-registry", "--insecure-ignore-tlog", "--type", ADMISSION)
-    last, seen = sweep.scene.requests_needed(), set[str]()  # give or take two: what is asked for at once is not counted
-    for number in range(last - 2, last - 8, -1):
-        assert sweep.killed_at(number, after=True, again=False)
-        for tag in sweep.scene.tagged:
-            peers.run("cosign", *verify, "--key", key, f"{where}{tag}")
-            seen.add(tag)
+    last, seen = sweep.needed(), set[str]()
+    for number in range(last - 2, last - 9, -1):
+        if sweep.killed_at(number, after=True, again=False):
+            for tag in sweep.scene.tagged:
+                peers.run("cosign", *verify, "--key", key, f"{where}{tag}")
+                seen.add(tag)
     assert TAG in seen
