@@ -35,6 +35,7 @@ def read_limited(chunks: Iterable[bytes], limit: int, *, where: str = "") -> byt
     for chunk in chunks:
         passed += len(chunk)
         if passed > limit:
+            parts.clear()  # whoever keeps the exception would keep them too
             raise ContentError("size-limit", f"more than the limit of {limit} bytes", where=where)
         parts.append(chunk)
     return b"".join(parts)
