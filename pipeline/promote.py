@@ -210,16 +210,7 @@ class _Questions:
 
     def gather(self) -> Future[Gathered]:
         """Every record, and the reports that gates may have to read."""
-        return self.pool.submit(
-            gather,
-            self.image.digest,
-            (*self.sources, *self.destinations),
-            pipeline=self.pipeline,
-            revocations=self.tools.revocations,
-            now=self.now,
-            shelf=self.tools.shelf,
-            reports=True,
-        )
+        return self.pool.submit(self._gathered, self.image.digest, (*self.sources, *self.destinations), reports=True)
 
     def attached(self, gathering: Future[Gathered]) -> Future[Gathered]:
         """The same with what other tools attached, which gates may count and no chain needs."""
@@ -268,14 +259,7 @@ class _Questions:
         if held is None or held == self.image.digest:
             return
         where = f"{move.place}:{move.tag}"
-        there = gather(
-            held,
-            (move.place,),
-            pipeline=self.pipeline,
-            revocations=self.tools.revocations,
-            now=self.now,
-            shelf=self.tools.shelf,
-        ).records
+        there = self._gathered(held, (move.place,), reports=False).records
         held_image = Image(digest=held, tag=None, place=move.place)
         holder = _standing(self.stage, held_image, there, pipeline=self.pipeline, now=self.now)
         if holder is None:
@@ -292,6 +276,17 @@ class _Questions:
                 where=where,
                 hint="build the older source again as a new image, and promote that",
             )
+
+    def _gathered(self, subject: Digest, places: Sequence[Location], *, reports: bool) -> Gathered:
+        return gather(
+            subject,
+            places,
+            pipeline=self.pipeline,
+            revocations=self.tools.revocations,
+            now=self.now,
+            shelf=self.tools.shelf,
+            reports=reports,
+        )
 
 
 def publish(intended: Plan, *, tools: Tools) -> Promotion:

@@ -76,8 +76,12 @@ class _Arriving:
     """A blob on its way to the destination of one transfer."""
 
     move: BlobMove
-    to: Location
     transfer: Transfer
+
+    @property
+    def to(self) -> Location:
+        """Where it goes."""
+        return self.transfer.destination
 
 
 def copy_image(
@@ -137,7 +141,7 @@ def _by_blob(transfers: Sequence[Transfer]) -> list[list[_Arriving]]:
     for transfer in transfers:
         for move in transfer.blobs:
             key = str(move.descriptor.digest), move.descriptor.size
-            groups.setdefault(key, []).append(_Arriving(move, transfer.destination, transfer))
+            groups.setdefault(key, []).append(_Arriving(move, transfer))
     return list(groups.values())
 
 

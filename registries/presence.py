@@ -8,8 +8,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from registries.attached import Hanging
 from registries.descriptor import Descriptor
 from registries.digest import Digest
-from registries.errors import ContentError, NotFound
-from registries.hang import by_subject
+from registries.errors import ContentError
+from registries.hang import by_subject, read_back
 from registries.limits import QUESTIONS_AT_ONCE
 from registries.manifest import Manifest
 from registries.registry import Location
@@ -58,9 +58,10 @@ class Presence:
 
     def _serves(self, manifest: Manifest) -> bool:
         try:
-            return self._to.registry.manifest(self._to.repository, manifest.digest).content == manifest.content
-        except (ContentError, NotFound):
+            read_back(self._to, manifest)
+        except ContentError:
             return False
+        return True
 
     def _lists(self, subject: Digest) -> frozenset[Digest]:
         return frozenset(entry.digest for entry in self._to.registry.referrers(self._to.repository, subject))

@@ -98,7 +98,7 @@ class Shelf:
             self._added = True
 
     def tidy(self) -> None:
-        """Throw away what was used longest ago, when this run has added something and it has become too much."""
+        """Throw away what was stored longest ago, when this run has added something and it has become too much."""
         if self._folder is None or not self._added:
             return
         with contextlib.suppress(OSError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,33 +22,19 @@ from attestations.signers.keyless import KeylessSigner
 from attestations.signers.tokens import TokenSource
 from attestations.signers.trust_config import TrustConfig
 from attestations.trusted_root import TrustedRoot
-from registries.kinds.http import http_registry
 from registries.registry import Location
-from registries.server import serve_in_thread
 from registries.shelf import Shelf
 from scripts.private_sigstore.stack import PrivateSigstore
 from tests import peers
 from tests.e2e.shop import now
 from tests.images import image
 from tests.integration.test_interoperability import SCRIPT
-from tests.private_sigstore import BUILD, private_sigstore
+from tests.private_sigstore import BUILD
 from tests.unit.attestations.samples import ADMITTED, IMAGE
 
 pytestmark = pytest.mark.peer
 
 REVIEW = "https://example.test/review/v1"
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[PrivateSigstore]:
-    with private_sigstore() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Location]:
-    with serve_in_thread(tmp_path_factory.mktemp("registry")) as host:
-        yield Location(http_registry(host, environment={}), "shop/api")
 
 
 def test_what_cosign_2_signs_with_a_certificate_and_a_time_stamp_is_carried_over(

@@ -42,9 +42,7 @@ from attestations.trusted_root import TrustedRoot
 from attestations.verify import Verified
 from registries.digest import Digest
 from registries.errors import Refusal
-from registries.kinds.http import http_registry
 from registries.registry import Location
-from registries.server import serve_in_thread
 from scripts.private_sigstore import material, services
 from scripts.private_sigstore.material import Ports
 from scripts.private_sigstore.stack import PrivateSigstore
@@ -60,18 +58,6 @@ pytestmark = pytest.mark.peer
 
 REVIEW = "https://example.test/review/v1"
 IMAGE = Digest.of(b"an image")
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[PrivateSigstore]:
-    with private_sigstore() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Location]:
-    with serve_in_thread(tmp_path_factory.mktemp("registry")) as host:
-        yield Location(http_registry(host, environment={}), "shop/api")
 
 
 def test_what_cosign_signs_is_verified_by_cosign_and_sigstore_python_and_read_by_samebits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from registries.digest import Digest
 from scripts.private_sigstore.stack import PrivateSigstore
 from tests import peers
 from tests.e2e.shop import now
-from tests.private_sigstore import BUILD, PROMOTE, private_sigstore
+from tests.private_sigstore import BUILD, PROMOTE
 from tests.sigstore import as_bytes
 
 pytestmark = pytest.mark.peer
@@ -36,12 +36,6 @@ pytestmark = pytest.mark.peer
 FILE = b"what is signed here"
 SUBJECT = Digest.of(FILE)
 REVIEW = "https://example.test/review/v1"
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[PrivateSigstore]:
-    with private_sigstore() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
