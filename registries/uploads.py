@@ -131,10 +131,13 @@ class Uploads:
         """Remove what nobody has written to since `before` (seconds of the epoch) and has open; returns how many."""
         removed = 0
         for path in self._all():
-            with contextlib.suppress(NotFound, Unavailable), self._locked(path) as file:
-                if os.fstat(file.fileno()).st_mtime < before:
-                    path.unlink(missing_ok=True)
-                    removed += 1
+            with contextlib.suppress(NotFound, Unavailable, FileNotFoundError):
+                if path.lstat().st_mtime >= before:
+                    continue  # not even locked: its writer may come back at this moment, and would find it busy
+                with self._locked(path) as file:
+                    if os.fstat(file.fileno()).st_mtime < before:
+                        path.unlink(missing_ok=True)
+                        removed += 1
         for session in tuple(self._hashed):
             if not self.path(session).exists():
                 self._hashed.pop(session, None)

@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.client import HTTPResponse
@@ -291,7 +292,9 @@ class _PacedHTTP(HTTPConnection):
 
     def __init__(self, *arguments: Any, wire: Wire, patience: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._wire = wire
+        # urllib3 closes kept connections when nobody holds their pool: a wire does, so they must not hold the wire
+        self._wire: Wire = weakref.proxy(wire)
+        self._deadline = wire.deadline
         self._patience = patience
         self.response_class: Any = partial(_PacedResponse, deadline=wire.deadline)
         self.reached = False
@@ -313,7 +316,7 @@ class _PacedHTTP(HTTPConnection):
             super().send(data)
             return
         sock.settimeout(self._patience)
-        clock = _Clock(self._patience, self._wire.deadline)
+        clock = _Clock(self._patience, self._deadline)
         left = memoryview(data)
         at_once = len(left) if isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket) else 0
         while left:

@@ -175,11 +175,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _hung_up(self, seconds: float) -> bool:
         """Wait before answering; whether the client did not wait as long. Nobody says anything before an answer."""
+        heard = select.poll()
+        heard.register(self.connection, select.POLLIN)
         pauses = max(int(seconds / 0.05), 1)
-        for _ in range(pauses):
-            if select.select([self.connection], [], [], seconds / pauses)[0] or self.server.stopped.is_set():
-                return True
-        return False
+        return any(heard.poll(1000 * seconds / pauses) or self.server.stopped.is_set() for _ in range(pauses))
 
     def _pieces(self, content: bytes, pace: float) -> Iterator[bytes]:
         if not pace:

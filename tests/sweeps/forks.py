@@ -52,7 +52,9 @@ class Forks:
     def _told(self) -> int:
         """A number from the warm process; one that does not come in time ends the run."""
         assert self._warm.stdout is not None
-        if not select.select([self._warm.stdout], [], [], SECONDS)[0]:
+        heard = select.poll()
+        heard.register(self._warm.stdout, select.POLLIN)
+        if not heard.poll(1000 * SECONDS):
             if self.process_id:
                 os.kill(self.process_id, 9)
             raise TimeoutError("a run does not end")

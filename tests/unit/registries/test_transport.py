@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from registries.limits import CHUNK_BYTES, REDIRECTS, RETRIES
 from registries.network import Network
 from registries.origin import Origin
 from registries.pace import retry_after
-from registries.transport import Body, Request
+from registries.transport import Body, Request, Transport
 from registries.wire import escaped
 from tests import faults
 from tests.certificates import OLD, Authority
@@ -175,6 +177,22 @@ class TestBodies:
                 post(transport)
                 transport.request(Request(method="GET", target="v2/app/manifests/none", repository="app")).close()
         assert len({seen.client for seen in registry.requests}) == 1
+
+    def test_connections_are_closed_when_nobody_holds_the_transport(self, anonymous: Credentials) -> None:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+        heard: Queue[bytes] = Queue()
+
+        def speak(connection: socket.socket) -> None:
+            connection.sendall(answer)
+            connection.settimeout(20)
+            heard.put(connection.recv(1))
+
+        with raw_server(speak) as host:
+            transport = Transport(host, credentials=anonymous)
+            assert get(transport) == b"{}"
+            del transport
+            gc.collect()
+            assert heard.get(timeout=20) == b""
 
 
 class TestRetries:

@@ -81,6 +81,24 @@ def test_an_upload_has_one_writer_at_a_time_in_all_processes(uploads: Uploads) -
     opened(Uploads(uploads.folder), session)
 
 
+def test_a_young_upload_is_never_busy_with_being_cleaned(uploads: Uploads) -> None:
+    session = uploads.begin()
+    ended = threading.Event()
+
+    def clean() -> None:
+        while not ended.is_set():
+            uploads.clean(before=1000)
+
+    cleaner = threading.Thread(target=clean)
+    cleaner.start()
+    try:
+        for _ in range(1000):
+            opened(uploads, session)
+    finally:
+        ended.set()
+        cleaner.join()
+
+
 def test_what_was_published_or_cancelled_is_no_upload_any_more(uploads: Uploads, tmp_path: Path) -> None:
     for end in ("publish", "discard", "cancel"):
         session = uploads.begin()
