@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 from pipeline import VERSION
 
 if TYPE_CHECKING:  # what is loaded here, `--version` pays for
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import FrameType
+    from typing import Any
 
     from pipeline.commands.session import Edge, Session
     from registries.errors import Reason
@@ -48,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from pipeline.commands.application import application
+    from pipeline.commands.application import UNREADABLE, application
     from pipeline.commands.session import Edge
     from pipeline.output import NobodyReads
     from pipeline.surroundings import Surroundings
@@ -64,9 +66,10 @@ def run(arguments: Sequence[str]) -> int:
         version=VERSION,
     )
     try:
-        application().main(list(arguments), prog_name="samebits", obj=edge)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        code = application().main(list(arguments), prog_name="samebits", obj=edge, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UNREADABLE as error:
+        return _unreadable(error, edge, arguments)
     except Refusal as refusal:
         return _end(edge, refusal.reasons)
     except Interrupted as interrupted:
@@ -77,7 +80,6 @@ def run(arguments: Sequence[str]) -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001  the last handler: a bug ends with its code, and never as a pass
         return _bug(error, edge)
-    return 0
 
 
 def _end(edge: Edge, reasons: Sequence[Reason], *, interrupted: int | None = None) -> int:
@@ -118,6 +120,41 @@ def _streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _unreadable(error: Any, edge: Edge, arguments: Sequence[str]) -> int:
+    """A command line that can't be read ends like everything else: in words, and in the formats that it asks for."""
+    from pipeline.commands.session import Session
+    from pipeline.output import Output
+    from pipeline.reasons import exit_code
+    from registries.errors import Reason
+
+    context, message = error.ctx, error.format_message()
+    if context is not None and message == context.get_help():  # no argument at all: the help is the answer
+        edge.stderr.write(f"{message}\n")
+        return exit_code(["usage"])
+    if context is not None:
+        edge.stderr.write(f"{context.get_usage()}\n")
+    output = Output(stdout=edge.stdout, stderr=edge.stderr, formats=_formats(arguments, edge.around.environment))
+    command = "" if context is None else context.command_path.removeprefix("samebits").strip()
+    edge.session = edge.session or Session(command=command, edge=edge, output=output)
+    hint = f"samebits {command} --help".replace("  ", " ")
+    return _end(edge, (Reason("usage", message, hint=hint),))
+
+
+def _formats(arguments: Sequence[str], environment: Mapping[str, str]) -> Sequence[tuple[str, Path | None]]:
+    """The formats that a command line asks for which nobody could read; text if that can't be read either."""
+    from itertools import pairwise
+
+    from pipeline.output import parse_formats
+    from registries.errors import UsageError
+
+    named = [value for option, value in pairwise(arguments) if option in ("-o", "--output")]
+    joined = [text.partition("=")[2] for text in arguments if text.startswith("--output=")]
+    try:
+        return parse_formats(named + joined or environment.get("SAMEBITS_OUTPUT", "").split())
+    except UsageError:
+        return parse_formats(())
 
 
 def _session(edge: Edge) -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,9 @@ from pipeline.commands.registry import registry_app
 from pipeline.commands.rewrap import rewrap
 from pipeline.commands.step import step
 from pipeline.commands.verify import audit, verify
+
+UNREADABLE: Final[type[Exception]] = typer.BadParameter.mro()[1]
+"""What is raised for a command line that can't be read: typer has no public name for all of it."""
 
 app = typer.Typer(
     rich_markup_mode=None,

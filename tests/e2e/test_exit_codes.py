@@ -101,6 +101,16 @@ def test_2_what_was_typed_wrong_prints_nothing_on_stdout(shop: Shop, arguments: 
     assert ended.stderr
 
 
+def test_2_what_was_typed_wrong_is_told_in_the_format_that_was_asked_for(shop: Shop, tmp_path: Path) -> None:
+    told = tmp_path / "told.json"
+    for formats in (["-o", "json"], ["--output=json"], ["-o", f"json={told}"]):
+        ended = shop.run("verify", "build", "1.0", "--what", *formats)
+        result = json.loads(ended.stdout or told.read_text())
+        assert (ended.code, ended.reasons) == (2, ["usage"])
+        assert (result["command"], result["exit"], result["reasons"][0]["code"]) == ("verify", 2, "usage")
+        assert "--what" in result["reasons"][0]["message"]
+
+
 def test_2_a_trust_file_in_the_current_folder_is_not_taken_unless_it_is_named(shop: Shop) -> None:
     ended = shop.run("verify", "prod", "1.0", env={"SAMEBITS_TRUST": ""})
 
