@@ -367,6 +367,10 @@ class _Walk:
     def _pipeline(self, pipeline: PipelineReference, where: str) -> Iterable[Reason]:
         if pipeline.name != self.lineage.pipeline:
             yield Reason("pipeline-mismatch", f"belongs to {pipeline.name!r}, not {self.lineage.pipeline!r}", where)
+        elif pipeline.version > self.lineage.version:
+            message = f"was made under version {pipeline.version} ({pipeline.definition}), after the one in force"
+            hint = f"version {self.lineage.version} is in force here; use the definition that replaced it"
+            yield Reason("definition-rolled-back", message, where, hint)
         elif not self.lineage.includes(pipeline.definition):
             message = f"was made under definition {pipeline.definition}, from which the one in force does not descend"
             yield Reason("pipeline-changed", message, where)

@@ -15,7 +15,7 @@ from attestations.bundle import Bundle
 from attestations.chain import ExpectedStage, ExpectedStep
 from attestations.errors import AttestationError
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role
-from attestations.lineage import Lineage, verify_lineage
+from attestations.lineage import Lineage, SignedDefinition, verify_lineage
 from attestations.records import definition as records
 from attestations.records.definition import DefinitionRecord
 from attestations.signers.identities import IdentityVerifier
@@ -26,7 +26,7 @@ from pipeline.decode import decode, suggestion
 from pipeline.schema import AnyOf, DefinitionFile, EvidenceFormat, StageEntry, StepEntry
 from pipeline.yaml_nodes import Document, parse
 from registries.digest import Digest
-from registries.errors import Reason, UsageError
+from registries.errors import ContentError, Reason, UsageError
 from registries.reference import check_registry, check_repository, is_tag
 from registries.strict_json import dumps
 from stages.gate import Gate
@@ -380,8 +380,32 @@ def trust(definition: Definition, signatures: Sequence[Bundle], anchors: Anchors
     reasons = [*_disagreements(definition, anchors), *_unsigned(definition, signatures, anchors, now)]
     if reasons:
         raise AttestationError.of(tuple(dict.fromkeys(reasons)))
-    lineage = verify_lineage(definition.digest, definition.record)
+    lineage = verify_lineage(definition.digest, definition.record, _signed_before(signatures, anchors, now))
     return Pipeline(definition=definition, lineage=lineage, sigstore=anchors.sigstore)
+
+
+def _signed_before(signatures: Sequence[Bundle], anchors: Anchors, now: datetime) -> list[SignedDefinition]:
+    """The definition records that enough pinned owners have signed, whichever definition each is about."""
+    verifier = IdentityVerifier(anchors.owners.signers, now, anchors.sigstore)
+    signers: dict[tuple[Digest, bytes], set[object]] = {}
+    found: dict[tuple[Digest, bytes], SignedDefinition] = {}
+    for subject in dict.fromkeys(subject for bundle in signatures for subject in _subjects(bundle)):
+        verified, _ = sift(verifier, signatures, subject)
+        for item in verified:
+            if isinstance(item.claim, DefinitionRecord) and anchors.revocations.reason_for(item) is None:
+                key = subject, item.statement.content
+                signers.setdefault(key, set()).add(_who(item.signer))
+                found[key] = SignedDefinition(digest=subject, record=item.claim)
+    return [one for key, one in found.items() if len(signers[key]) >= anchors.owners.threshold]
+
+
+def _subjects(bundle: Bundle) -> Iterator[Digest]:
+    """What a bundle says that it is about, before anything is believed."""
+    try:
+        statement = Statement.from_bytes(bundle.envelope.payload)
+        yield from (Digest("sha256", subject.digests["sha256"]) for subject in statement.subjects)
+    except (AttestationError, ContentError, KeyError):
+        return  # believed about nothing
 
 
 def _disagreements(definition: Definition, anchors: Anchors) -> Iterator[Reason]:

@@ -263,6 +263,7 @@ class _Questions:
         held_image = Image(digest=held, tag=None, place=move.place)
         holder = _standing(self.stage, held_image, there, pipeline=self.pipeline, now=self.now)
         if holder is None:
+            self._not_later(there, where)
             raise TagMoved(
                 "tag-conflict",
                 f"points at {held}, which was not admitted to {self.stage.name} by this pipeline",
@@ -276,6 +277,16 @@ class _Questions:
                 where=where,
                 hint="build the older source again as a new image, and promote that",
             )
+
+    def _not_later(self, holder: Records, where: str) -> None:
+        """Whoever goes back to an older definition finds that what was admitted since does not count (T092)."""
+        lineage = self.pipeline.lineage
+        for verified, admission in holder.admissions(self.stage.name):
+            version, of_role = admission.pipeline.version, self.stage.admit.admits(verified.signer)
+            if of_role and admission.pipeline.name == lineage.pipeline and version > lineage.version:
+                message = f"points at {holder.subject}, which was admitted under version {version}"
+                hint = f"version {lineage.version} is in force here; use the definition that replaced it"
+                raise AttestationError("definition-rolled-back", message, where=where, hint=hint)
 
     def _gathered(self, subject: Digest, places: Sequence[Location], *, reports: bool) -> Gathered:
         return gather(

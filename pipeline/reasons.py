@@ -353,6 +353,10 @@ _CHAIN: Final[_Rows] = {
         "The definition is not the one that was signed, or that the record was made under.",
         "Have the owners look at the change and sign it: `samebits definition sign --key FILE`.",
     ),
+    "definition-rolled-back": (
+        "An older definition is used although its owners have signed a later one.",
+        "Use the latest definition; to undo a change, sign a version after it.",
+    ),
     "definition-unsigned": (
         "No owner has signed the definition.",
         "Have the owners sign it: `samebits definition sign --key FILE`.",

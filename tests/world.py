@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -110,6 +111,15 @@ class World:
 
     def sign_definition(self, by: str = "owner") -> None:
         self.signatures = [self.signer(by).sign(definition_statement(self.definition))]
+
+    def change_definition(self, before: str, after: str, by: str = "owner") -> None:
+        """Replace the definition by its next version, which the owners sign; earlier signatures stay beside it."""
+        replaced, version = self.definition, self.definition.version + 1
+        past = f"version: {version}\nprevious: {replaced.digest}\n"
+        text = re.sub(r"version: \d+\n(previous: \S+\n)?", past, self.definition_text)
+        assert before in text
+        self.definition_text = text.replace(before, after)
+        self.signatures.append(self.signer(by).sign(definition_statement(self.definition)))
 
     def signer(self, name: str) -> KeySigner:
         if name not in self.keys:

@@ -162,7 +162,10 @@ ATTACKS: Final[Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]]] = {
         "T089": ("the admission of one run with the steps of another", ("run-mismatch",)),
         "T090": ("evidence of long ago", ("evidence-too-old",)),
         "T091": ("an earlier image in the place of a later one", ("rollback-refused",)),
-        "T092": ("a definition that was changed after its owners signed it", ("pipeline-changed",)),
+        "T092": (
+            "a definition that was changed after its owners signed it, or that a later one has replaced",
+            ("pipeline-changed", "definition-rolled-back"),
+        ),
         "T093": ("a record that is replaced by another valid one", ("predecessor-changed",)),
         "T094": ("another image under the tag that was admitted", ("digest-changed",)),
         "T095": ("a changed byte in a layer", ("digest-mismatch",)),

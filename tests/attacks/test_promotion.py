@@ -204,6 +204,52 @@ def test_t092_records_made_under_another_definition_do_not_count_even_if_it_was_
     assert set(codes(lambda: world.promote("1.0", "prod"))) == {"pipeline-changed"}
 
 
+def test_t092_a_chain_goes_on_under_every_definition_that_descends_from_its_own(world: World) -> None:
+    image = world.in_test()
+    for age, longer in (("24h", "25h"), ("25h", "26h"), ("26h", "27h")):
+        world.change_definition(f"max-age: {age}", f"max-age: {longer}")
+    world.promote("1.0", "prod")
+    assert world.tag("prod", "1.0") == image.digest
+
+
+def test_t092_a_chain_does_not_go_on_when_a_signature_in_between_is_not_there(world: World) -> None:
+    world.in_test()
+    for age, longer in (("24h", "25h"), ("25h", "26h"), ("26h", "27h")):
+        world.change_definition(f"max-age: {age}", f"max-age: {longer}")
+    del world.signatures[-2]
+    assert set(codes(lambda: world.promote("1.0", "prod"))) == {"pipeline-changed"}
+
+
+def test_t092_a_chain_does_not_go_on_through_a_definition_that_a_stranger_signed(world: World) -> None:
+    world.in_test()
+    world.change_definition("max-age: 24h", "max-age: 25h", by="ci-promote")
+    world.change_definition("max-age: 25h", "max-age: 26h")
+    assert set(codes(lambda: world.promote("1.0", "prod"))) == {"pipeline-changed"}
+
+
+def test_t092_nobody_goes_back_to_a_definition_that_was_replaced(world: World) -> None:
+    older = world.definition_text
+    world.change_definition("max-age: 24h", "max-age: 48h")
+    world.in_test()
+    world.definition_text = older
+    assert codes(lambda: world.promote("1.0", "prod")) == ["definition-rolled-back"]
+
+
+@pytest.mark.parametrize("shown_by", ["the image", "the image before it"])
+def test_t092_records_show_that_a_later_definition_was_in_force(world: World, shown_by: str) -> None:
+    older, signatures = world.definition_text, list(world.signatures)
+    if shown_by == "the image before it":
+        world.in_test(seed="b", tag="2.0")
+    world.change_definition("max-age: 24h", "max-age: 48h")
+    if shown_by == "the image":
+        world.in_test()
+    else:
+        world.in_prod(tag="1.0")
+    world.definition_text, world.signatures = older, signatures
+    refused = codes(lambda: world.promote("1.0" if shown_by == "the image" else "2.0", "prod"))
+    assert set(refused) == {"definition-rolled-back"}
+
+
 def test_t098_the_tag_is_the_very_last_thing_written(world: World) -> None:
     world.in_test()
     bent = bend(world, PROD)

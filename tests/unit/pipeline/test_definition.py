@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -563,6 +564,19 @@ def test_signatures_of_earlier_definitions_beside_good_ones_do_no_harm() -> None
     definition, earlier = reading(TEXT), reading(TEXT + "# before\n")
     signatures = (*signed(earlier, "alice"), *signed(definition, "alice", "bob"))
     assert trust(definition, signatures, anchored(), NOW).lineage.current == definition.digest
+
+
+def test_a_definition_vouches_for_what_it_replaced_as_far_as_enough_owners_signed() -> None:
+    first = reading(re.sub(r"version: 2\nprevious: .*\n", "version: 1\n", TEXT))
+    second = reading(re.sub(r"previous: .*", f"previous: {first.digest}", TEXT))
+    third = reading(re.sub(r"version: 2\nprevious: .*", f"version: 3\nprevious: {second.digest}", TEXT))
+    now = signed(third, "alice", "bob")
+    known = trust(third, (*now, *signed(second, "bob", "carol")), anchored(), NOW).lineage
+    assert known.ancestors == (second.digest, first.digest)
+    for few in (signed(second, "bob"), signed(second, "bob", "bob"), signed(second, "bob", "scanner")):
+        assert trust(third, (*now, *few), anchored(), NOW).lineage.ancestors == (second.digest,)
+    revoking = anchored(TRUST + "revocations: {signers: {carol: 2026-01-01}}\n")
+    assert trust(third, (*now, *signed(second, "bob", "carol")), revoking, NOW).lineage.ancestors == (second.digest,)
 
 
 def test_a_signature_whose_bytes_were_changed_is_not_believed() -> None:
