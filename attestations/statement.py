@@ -14,7 +14,7 @@ from attestations.errors import AttestationError
 from attestations.fields import only, parse
 from registries.digest import Digest
 from registries.limits import BUNDLE_BYTES, DIGESTS_PER_SUBJECT, SUBJECTS_PER_STATEMENT
-from registries.strict_json import dumps, kind
+from registries.strict_json import dumps, kind, member_content
 
 STATEMENT_V1: Final = "https://in-toto.io/Statement/v1"
 STATEMENT_V01: Final = "https://in-toto.io/Statement/v0.1"
@@ -44,6 +44,11 @@ class Statement:
     subjects: tuple[Subject, ...]
     predicate_type: str
     predicate: Mapping[str, Any]
+
+    @property
+    def predicate_content(self) -> bytes:
+        """The exact bytes of the predicate, as they were signed."""
+        return member_content(self.content, "predicate")
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Statement:

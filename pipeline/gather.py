@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +21,7 @@ from pipeline.places import Image
 from registries import tree
 from registries.digest import Digest
 from registries.errors import Reason
+from registries.limits import QUESTIONS_AT_ONCE
 from registries.registry import Location
 from registries.shelf import Shelf
 from stages.evidence import Evidence, Platform, Report
@@ -145,6 +147,35 @@ def chain_to(stage: str, image: Image, records: Records, *, pipeline: Pipeline, 
         raise
 
 
+def of_platforms(
+    found: Sequence[tree.Platform],
+    subject: Digest,
+    places: Sequence[Location],
+    *,
+    pipeline: Pipeline,
+    revocations: Revocations,
+    now: datetime,
+    shelf: Shelf,
+) -> tuple[Records, ...]:
+    """What is said about each platform of an index: builders and scanners attest there, and no chain does.
+
+    samebits' own records there are of another promotion, and say nothing about this one.
+    """
+
+    def ask(platform: tree.Platform) -> Records:
+        gathered = gather(platform.manifest, places, pipeline=pipeline, revocations=revocations, now=now, shelf=shelf)
+        records = with_attached(
+            gathered, places, pipeline=pipeline, revocations=revocations, now=now, shelf=shelf
+        ).records
+        return replace(records, verified=tuple(item for item in records.verified if item.claim is None))
+
+    others = [platform for platform in found if platform.manifest != subject]
+    if not others:
+        return ()
+    with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
+        return tuple(pool.map(ask, others))
+
+
 def evidence(
     found: Sequence[tree.Platform],
     gathered: Gathered,
@@ -153,16 +184,23 @@ def evidence(
     *,
     now: datetime,
     shelf: Shelf,
+    below: Sequence[Records] = (),
+    admitters: Sequence[str] = (),
 ) -> Evidence:
-    """What the gates may see; the reports of the chain's steps are read here, so that gates need no I/O."""
+    """What the gates may see; the reports of the chain's steps are read here, so that gates need no I/O.
+
+    `below` is what is said about the platforms, `admitters` are the names of those who may admit to the stage.
+    """
+    records = (gathered.records, *below)
     return Evidence(
         subject=chain.subject,
         platforms=tuple(Platform(name=it.name, manifest=it.manifest, config=it.config) for it in found),
         chain=chain,
         reports=tuple(_reports(chain, places, shelf)),
-        statements=gathered.records.verified,
-        rejected=gathered.records.rejected,
+        statements=tuple({item.record: item for one in records for item in one.verified}.values()),
+        rejected=tuple({item.record: item for one in records for item in one.rejected}.values()),
         now=now,
+        admitters=tuple(admitters),
     )
 
 

@@ -34,7 +34,7 @@ from attestations.summary import summarizes, summary_statement
 from attestations.verify import Signer
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
-from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather, with_attached
+from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather, of_platforms, with_attached
 from pipeline.places import Image, Places
 from registries.copy import JOBS, Moved, Progress, Transfer, copy_content, plan_copy, platforms, set_legacy_tags
 from registries.digest import Digest
@@ -44,7 +44,7 @@ from registries.manifest import Manifest
 from registries.presence import is_whole
 from registries.registry import Location
 from registries.shelf import Shelf
-from registries.tree import Tree, tree
+from registries.tree import Platform, Tree, tree
 from stages.decision import Permit, decide
 from stages.stage import Stage
 
@@ -172,11 +172,23 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         for transfer in transfers:
             _brings_chain(transfer, chain, gathered)
     leave: Permit | Admitted
+    believed = frozenset(item.record for item in gathered.records.verified)
     if standing and (complete or _is_complete(kept, transfers, held, gathered, image.digest)):
         leave = Admitted(standing.record)
     else:
         tools.say(f"judging the gates of {stage}")
-        shown = evidence(platforms(image.place, found), gathered, chain, asked.sources, now=now, shelf=tools.shelf)
+        runnable = platforms(image.place, found)
+        shown = evidence(
+            runnable,
+            gathered,
+            chain,
+            asked.sources,
+            now=now,
+            shelf=tools.shelf,
+            below=asked.below(runnable),
+            admitters=[signer.name for signer in wanted.admit.signers],
+        )
+        believed = frozenset(item.record for item in shown.statements)
         leave = decide(wanted, shown).permit()
     return Plan(
         image=image,
@@ -190,7 +202,7 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         decided_at=standing.admission.decided_at if standing else now,
         standing=kept[0],
         summary=kept[1],
-        believed=frozenset(item.record for item in gathered.records.verified),
+        believed=believed,
         warnings=() if isinstance(leave, Admitted) else _hidden(image, wanted, gathered),
     )
 
@@ -223,6 +235,18 @@ class _Questions:
                 now=self.now,
                 shelf=self.tools.shelf,
             )
+        )
+
+    def below(self, runnable: Sequence[Platform]) -> tuple[Records, ...]:
+        """What others attested about each platform, where the image comes from: it moves with the image."""
+        return of_platforms(
+            runnable,
+            self.image.digest,
+            self.sources,
+            pipeline=self.pipeline,
+            revocations=self.tools.revocations,
+            now=self.now,
+            shelf=self.tools.shelf,
         )
 
     def tags(self) -> tuple[TagMove, ...]:

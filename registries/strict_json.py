@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from registries.errors import ContentError
 from registries.limits import JSON_DEPTH, JSON_INTEGER
+
+_SPACE: Final = " \t\r\n"
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -54,6 +56,19 @@ def loads_object(content: bytes, *, limit: int, where: str = "") -> dict[str, An
     return value
 
 
+def member_content(content: bytes, name: str) -> bytes:
+    """The exact bytes of one member of an object; `content` was read by `loads_object` before, so it is well-formed."""
+    text, decoder = content.decode("utf-8"), json.JSONDecoder()
+    at = _behind_space(text, 0) + 1
+    while True:
+        found, at = decoder.raw_decode(text, _behind_space(text, at))
+        start = _behind_space(text, _behind_space(text, at) + 1)
+        _, end = decoder.raw_decode(text, start)
+        if found == name:
+            return text[start:end].encode("utf-8")
+        at = _behind_space(text, end) + 1
+
+
 def dumps(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
     """Compact UTF-8 bytes, keys in the order given. Only for what samebits itself writes."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
@@ -74,6 +89,12 @@ def kind(value: object) -> str:
             return "an array"
         case _:
             return "an object"
+
+
+def _behind_space(text: str, at: int) -> int:
+    while text[at] in _SPACE:
+        at += 1
+    return at
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 from attestations.chain import Chain
 from attestations.identity import Identity
@@ -20,11 +21,22 @@ class Platform:
     config: Digest
 
 
+UNDATED: Final = datetime.min.replace(tzinfo=UTC)
+"""When something was made that says it nowhere: longer ago than anything may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A report that a step of the chain recorded: exact bytes, checked against the digest in the signed step record.
+    """A report that somebody signed: recorded by a step of the chain, or the predicate of a foreign attestation.
 
-    `finished_at` is when the step says it ended; nothing proves it but the signature of the one who says it.
+    Recorded: exact bytes, checked against the digest in the signed step record. `finished_at` is when the step says it
+    ended; nothing proves it but the signature of the one who says it. `commit`, where the step was done on a source
+    commit, names it.
+
+    Attested (`stages.attested`): `content` are the bytes of the predicate, `digest` and `record` that of the bundle,
+    `finished_at` is when it was signed, where a log or authority proves that, else `UNDATED`; it has no stage, no step.
+
+    `about` are those of the image's digests that the signed statement names; the whole image, where it is empty.
     """
 
     format: str
@@ -35,11 +47,23 @@ class Report:
     stage: str
     step: str
     finished_at: datetime
+    predicate_type: str = ""
+    about: tuple[Digest, ...] = ()
+    commit: str = ""
+
+    @property
+    def is_attested(self) -> bool:
+        """Whether it is a foreign attestation, and no step has recorded it."""
+        return bool(self.predicate_type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What `decide` is given. The chain is whole: evidence about an image of unknown origin can't be built."""
+    """What `decide` is given. The chain is whole: evidence about an image of unknown origin can't be built.
+
+    `statements` are believed statements about the image or one of its platforms by any signer of the definition.
+    `admitters` are the names of those who may admit to the stage: where a gate names nobody, their attestations count.
+    """
 
     subject: Digest
     platforms: tuple[Platform, ...]
@@ -48,3 +72,4 @@ class Evidence:
     statements: tuple[Verified, ...]
     rejected: tuple[Rejected, ...]
     now: datetime
+    admitters: tuple[str, ...] = ()

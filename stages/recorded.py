@@ -10,7 +10,7 @@ from attestations.chain import CLOCK_TOLERANCE
 from registries.digest import Digest
 from registries.errors import ContentError, Reason
 from stages.duration import Duration
-from stages.evidence import Evidence, Report
+from stages.evidence import UNDATED, Evidence, Report
 
 ANY_STAGE: Final = "STAGE"
 ANY_STEP: Final = "STEP"
@@ -24,6 +24,8 @@ def of_formats(evidence: Evidence, formats: Container[str]) -> tuple[Report, ...
 
 def place(gate: str, report: Report) -> str:
     """Where a reason about this report is."""
+    if report.is_attested:
+        return f"gate {gate}, {report.format} attestation {report.record} by {report.signer.name}"
     return f"gate {gate}, {report.stage} {report.step}, {report.format} report {report.digest}"
 
 
@@ -33,7 +35,10 @@ def refused(gate: str, report: Report, error: ContentError) -> tuple[Reason, ...
 
 
 def again(evidence: Evidence, report: Report) -> str:
-    """The command that records a newer report in the place of this one."""
+    """The command that records a newer report in the place of this one, or attests it again."""
+    if report.is_attested:
+        about = (*report.about, evidence.subject)[0]
+        return f"cosign attest --type {report.predicate_type} --predicate FILE IMAGE@{about}"
     return command(evidence, report.stage, report.step, report.format)
 
 
@@ -54,6 +59,16 @@ def digests(reports: Iterable[Report]) -> tuple[Digest, ...]:
     return tuple(dict.fromkeys(digest for report in reports for digest in (report.record, report.digest)))
 
 
+def date_of(report: Report, said: datetime | None) -> datetime:
+    """When it was made: the older one of what its signature shows and what it says itself, where it says it.
+
+    An attestation whose time nothing proves is as old as it says: its signer vouches for that, as that of a step does.
+    """
+    if said is None or report.finished_at == UNDATED:
+        return said or UNDATED
+    return min(report.finished_at, said)
+
+
 def ahead(date: datetime, *, now: datetime, where: str) -> Iterator[Reason]:
     """Whether a date lies in the future, beyond what clocks may differ by."""
     if date > now + CLOCK_TOLERANCE:
@@ -62,6 +77,8 @@ def ahead(date: datetime, *, now: datetime, where: str) -> Iterator[Reason]:
 
 def too_old(what: str, date: datetime, limit: Duration, *, now: datetime, where: str, hint: str) -> Iterator[Reason]:
     """Whether something is older than the gate allows."""
-    if now - date > limit.timedelta:
+    if date == UNDATED:
+        yield Reason("evidence-too-old", f"nothing shows when {what} was made; it may be {limit} old", where, hint)
+    elif now - date > limit.timedelta:
         message = f"{what} is of {date.isoformat()}, more than {limit} before {now.isoformat()}"
         yield Reason("evidence-too-old", message, where, hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,8 +12,9 @@ from attestations.identity import KeyIdentity
 from attestations.records.admission import ADMISSION, Admission, AdmissionKind, Copied, PipelineReference
 from attestations.records.step import STEP, StepRecord, StepResult
 from attestations.statement import Statement
-from attestations.verify import Claim, Verified
+from attestations.verify import Claim, Rejected, Verified
 from registries.digest import Digest
+from registries.errors import Reason
 from stages.evidence import Evidence, Platform, Report
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -30,6 +31,9 @@ def evidence(
     platforms: tuple[Platform, ...] = (AMD64,),
     stages: tuple[str, ...] = ("build", "test"),
     now: datetime = NOW,
+    statements: tuple[Verified, ...] = (),
+    rejected: tuple[Rejected, ...] = (),
+    admitters: tuple[str, ...] = (),
 ) -> Evidence:
     """What the gates of the next stage see: an image that was admitted to `stages`, with these reports."""
     return Evidence(
@@ -37,9 +41,10 @@ def evidence(
         platforms=platforms,
         chain=Chain(subject=SUBJECT, links=tuple(_link(stage, reports) for stage in stages)),
         reports=reports,
-        statements=(),
-        rejected=(),
+        statements=statements,
+        rejected=rejected,
         now=now,
+        admitters=admitters,
     )
 
 
@@ -63,6 +68,27 @@ def report(
         step=step,
         finished_at=finished_at,
     )
+
+
+def attested(
+    predicate_type: str,
+    predicate: Mapping[str, Any],
+    *,
+    about: Sequence[Digest] = (SUBJECT,),
+    signer: str = "builder",
+    proved_time: datetime | None = NOW - HOUR,
+) -> Verified:
+    """A foreign statement that was believed, by a signer of the definition."""
+    first, *more = about
+    statement = Statement.about(first, predicate_type=predicate_type, predicate=predicate, more=more)
+    record = Digest.of(b"%b by %b" % (statement.content, signer.encode()))
+    return Verified(statement=statement, signer=identity(signer), record=record, claim=None, proved_time=proved_time)
+
+
+def rejected(predicate_type: str, code: str = "signature-invalid") -> Rejected:
+    """A foreign statement that was not believed."""
+    record = Digest.of(predicate_type.encode() + code.encode())
+    return Rejected(record=record, reason=Reason(code, "no"), says=(predicate_type, "", ""))
 
 
 def identity(name: str) -> KeyIdentity:

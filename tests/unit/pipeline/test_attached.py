@@ -23,7 +23,7 @@ from pipeline import rewrap as room
 from pipeline.formats import json as as_json
 from pipeline.formats import text as as_text
 from pipeline.formats.result import Result
-from pipeline.gather import Gathered, gather, with_attached
+from pipeline.gather import Gathered, gather, of_platforms, with_attached
 from pipeline.promote import promote
 from pipeline.rewrap import Outcome as Became
 from pipeline.rewrap import Rewrapped
@@ -354,9 +354,16 @@ class Reviewed:
         return Verdict(gate="reviewed", outcome=Outcome.PASSED, evidence=tuple(records))
 
 
+def about_image_and_platform(place: Location, made: Image, signer: Key) -> list[Digest]:
+    """A review of the image under cosign's tag, and one of a platform as Tekton hangs it on."""
+    whole, part = signed(review(made.digest), signer), signed(review(made.platforms[0].manifest), signer)
+    push_tag(place, made.digest, [whole])
+    push_referrer(place, made.manifests[0], IN_TOTO, [part])
+    return [whole.digest, part.digest]
+
+
 def test_what_a_gate_counted_is_an_input_of_the_summary(world: World, made: Image) -> None:
-    layer = signed(review(made.digest), key(world))
-    push_tag(world.place("build"), made.digest, [layer])
+    counted = about_image_and_platform(world.place("build"), made, key(world))
     pipeline = world.pipeline
     stages = tuple(
         replace(stage, gates=(("reviewed", Reviewed()),)) if stage.name == "test" else stage
@@ -368,7 +375,30 @@ def test_what_a_gate_counted_is_an_input_of_the_summary(world: World, made: Imag
     promote(found, "test", pipeline=judged, tools=tools, now=world.now)
     hanging = store.fetch((world.place("test"),), made.digest).bundles
     summary = next(json.loads(it.envelope.payload) for it in hanging if b"SAMEBITS_STAGE_TEST" in it.envelope.payload)
-    assert {"digest": {"sha256": layer.digest.hex}} in summary["predicate"]["inputAttestations"]
+    inputs = summary["predicate"]["inputAttestations"]
+    assert all({"digest": {"sha256": record.hex}} in inputs for record in counted)
+
+
+def test_what_is_said_about_a_platform_is_evidence_but_not_another_promotions_record_of_it(
+    world: World, made: Image
+) -> None:
+    place, child = world.place("build"), made.manifests[0]
+    _, part = about_image_and_platform(place, made, key(world))
+    admission = world.signer("ci-build").sign(admission_statement(ADMITTED, child.digest))
+    store.attach(place, child.descriptor, [admission], created=world.now)
+    theirs = signed(review(child.digest), new_ec())
+    push_tag(place, child.digest, [theirs])
+    below = of_platforms(
+        made.platforms,
+        made.digest,
+        (place,),
+        pipeline=world.pipeline,
+        revocations=world.anchors.revocations,
+        now=world.now,
+        shelf=Shelf(),
+    )
+    assert [item.record for one in below for item in one.verified] == [part]
+    assert [item.record for one in below for item in one.rejected] == [theirs.digest]
 
 
 # rewrap
