@@ -10,17 +10,14 @@ from typing import Any, Final, Protocol
 from attestations.bundle import Bundle
 from attestations.errors import AttestationError
 from attestations.identity import Identity, Role
-from attestations.records import RECORDS
-from attestations.records.admission import Admission
-from attestations.records.definition import DefinitionRecord
-from attestations.records.step import StepRecord
+from attestations.records import RECORDS, Record
 from attestations.statement import Statement
 from registries.digest import Digest
 from registries.errors import ContentError, Reason
 from registries.limits import BUNDLE_BYTES
 from registries.strict_json import loads_object
 
-Claim = Admission | StepRecord | DefinitionRecord
+Claim = Record
 
 _OUR_NAME: Final = "samebits.dev/"
 _COMPUTABLE: Final = ("sha256", "sha512")

@@ -517,6 +517,7 @@ def _admission(intended: Plan, permit: Permit, copied: Moved, tools: Tools) -> S
                     counts=verdict.counts,
                     evidence=verdict.evidence,
                     newest_data=verdict.newest_data,
+                    waivers=verdict.waivers,
                 )
                 for verdict in permit.verdicts
             ),

@@ -118,8 +118,11 @@ if command -v go >/dev/null; then
     once fulcio v1.8.8 go_install github.com/sigstore/fulcio@v1.8.8
     once rekor-server v2.3.0 go_install_as rekor-server github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0
     once timestamp-server "v2.1.3-$(sources "$authority")" go_build "$authority"
+    once grype v0.121.2 go_install github.com/anchore/grype/cmd/grype@v0.121.2
+    # later releases of osv-scanner want a later Go
+    once osv-scanner v2.5.0 go_install github.com/google/osv-scanner/v2/cmd/osv-scanner@v2.5.0
 else
-    without Go 'crane oras regctl ggcr-registry distribution-registry cosign oci-conformance slsa-verifier fulcio rekor-server timestamp-server'
+    without Go 'crane oras regctl ggcr-registry distribution-registry cosign oci-conformance slsa-verifier fulcio rekor-server timestamp-server grype osv-scanner'
 fi
 
 if command -v node >/dev/null && command -v npm >/dev/null; then

@@ -38,6 +38,11 @@ class Decision:
         """Why the image is not let in; empty when it is."""
         return tuple(reason for verdict in self.verdicts for reason in _reasons(verdict))
 
+    @property
+    def warnings(self) -> tuple[Reason, ...]:
+        """What is worth knowing and blocks nothing."""
+        return tuple(warning for verdict in self.verdicts for warning in verdict.warnings)
+
     def permit(self) -> Permit:
         """The leave to publish, or `PromotionBlocked` with every reason."""
         if self.reasons:

@@ -62,6 +62,7 @@ class Evidence:
     """What `decide` is given. The chain is whole: evidence about an image of unknown origin can't be built.
 
     `statements` are believed statements about the image or one of its platforms by any signer of the definition.
+    `waivers` are waivers records (`WaiversRecord`) for this pipeline, by any signer of the definition.
     `admitters` are the names of those who may admit to the stage: where a gate names nobody, their attestations count.
     """
 
@@ -73,3 +74,4 @@ class Evidence:
     rejected: tuple[Rejected, ...]
     now: datetime
     admitters: tuple[str, ...] = ()
+    waivers: tuple[Verified, ...] = ()

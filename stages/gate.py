@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from attestations.records.admission import WaiverUsed
 from registries.digest import Digest
 from registries.errors import Reason
 from stages.evidence import Evidence
@@ -26,6 +27,7 @@ class Verdict:
     """A gate's answer: outcome, every reason, what was counted, and the evidence (digests) that it rests on.
 
     A verdict that passes names its evidence; `newest_data` is the date of the data behind it, where one is known.
+    `waivers` are those that let a finding stand; `warnings` are worth knowing and block nothing.
     """
 
     gate: str
@@ -34,6 +36,8 @@ class Verdict:
     counts: tuple[tuple[str, int], ...] = ()
     evidence: tuple[Digest, ...] = ()
     newest_data: datetime | None = None
+    waivers: tuple[WaiverUsed, ...] = ()
+    warnings: tuple[Reason, ...] = ()
 
 
 class Gate(Protocol):

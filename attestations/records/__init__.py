@@ -9,12 +9,16 @@ from typing import Final
 from attestations.records.admission import ADMISSION, Admission
 from attestations.records.definition import DEFINITION, DefinitionRecord
 from attestations.records.step import STEP, StepRecord
+from attestations.records.waivers import WAIVERS, WaiversRecord
 from attestations.statement import Statement
 
-RECORDS: Final[Mapping[str, Callable[[Statement], Admission | StepRecord | DefinitionRecord]]] = MappingProxyType(
+Record = Admission | StepRecord | DefinitionRecord | WaiversRecord
+
+RECORDS: Final[Mapping[str, Callable[[Statement], Record]]] = MappingProxyType(
     {
         ADMISSION: Admission.read,
         STEP: StepRecord.read,
         DEFINITION: DefinitionRecord.read,
+        WAIVERS: WaiversRecord.read,
     }
 )

@@ -29,6 +29,7 @@ _MEMBERS: Final = (
     "decidedAt",
     "tool",
 )
+_GATE: Final = ("gate", "verdict", "counts", "evidence", "newestDataDate")
 
 
 class AdmissionKind(StrEnum):
@@ -104,25 +105,50 @@ class Predecessor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaiverUsed:
+    """A waiver that let a finding stand: its id, the record that gives it, and until when it does."""
+
+    id: str
+    record: Digest
+    expires: datetime
+
+    @classmethod
+    def read(cls, value: Any, path: str) -> WaiverUsed:
+        """From a predicate."""
+        found = Fields.of(value, path, ("id", "record", "expiresAt"))
+        return cls(id=found.one("id", text), record=found.one("record", digest), expires=found.one("expiresAt", time))
+
+    def json(self) -> dict[str, Any]:
+        """As it stands in a predicate."""
+        return {"id": self.id, "record": str(self.record), "expiresAt": rfc3339(self.expires)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutcome:
-    """What a gate said, with the evidence it rested on, by digest."""
+    """What a gate said, with the evidence and waivers it rested on, by digest.
+
+    `waiversUsed` is written where there are any: a record without it, as older ones are, used none.
+    """
 
     gate: str
     verdict: str
     counts: tuple[tuple[str, int], ...] = ()
     evidence: tuple[Digest, ...] = ()
     newest_data: datetime | None = None
+    waivers: tuple[WaiverUsed, ...] = ()
 
     @classmethod
     def read(cls, value: Any, path: str) -> GateOutcome:
         """From a predicate."""
-        found = Fields.of(value, path, ("gate", "verdict", "counts", "evidence", "newestDataDate"))
+        used = isinstance(value, dict) and "waiversUsed" in value
+        found = Fields.of(value, path, (*_GATE, "waiversUsed") if used else _GATE)
         return cls(
             gate=found.one("gate", text),
             verdict=found.one("verdict", text),
             counts=found.named("counts", count),
             evidence=found.many("evidence", digest),
             newest_data=found.optional("newestDataDate", time),
+            waivers=found.many("waiversUsed", WaiverUsed.read) if used else (),
         )
 
     def json(self) -> dict[str, Any]:
@@ -133,6 +159,7 @@ class GateOutcome:
             "counts": dict(self.counts),
             "evidence": [str(record) for record in self.evidence],
             "newestDataDate": None if self.newest_data is None else rfc3339(self.newest_data),
+            **({"waiversUsed": [waiver.json() for waiver in self.waivers]} if self.waivers else {}),
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from attestations.bundle import Bundle
@@ -22,6 +22,7 @@ from attestations.records.admission import (
 )
 from attestations.records.definition import DefinitionRecord
 from attestations.records.step import ReportLink, StepRecord, StepResult
+from attestations.records.waivers import Scope, Waiver, WaiverKind, WaiversRecord
 from attestations.signers.key import KeySigner
 from attestations.statement import Statement
 from registries.digest import Digest
@@ -86,6 +87,35 @@ DEFINED = DefinitionRecord(
     version=7,
     previous=Digest.of(b"version 6"),
     materials=(("keys/scanner.pub", Digest.of(b"a key")),),
+)
+
+WAIVED = WaiversRecord(
+    pipeline="shop-api",
+    issued_at=NOW,
+    waivers=(
+        Waiver(
+            id="W-1",
+            gate="vulnerabilities",
+            kind=WaiverKind.ALTERNATIVE_SOLUTION,
+            findings=("CVE-2026-1000", "GHSA-aaaa-bbbb-cccc"),
+            scope=Scope(image=IMAGE, package="libssl3", version="3.0.15"),
+            owner="alice@acme.example",
+            reason="the proxy in front refuses such requests",
+            evidence=("https://acme.example/changes/17",),
+            expires=NOW + timedelta(days=30),
+        ),
+        Waiver(
+            id="W-2",
+            gate="malware",
+            kind=WaiverKind.SECURED_BY_PRACTICE,
+            findings=("Eicar-Test-Signature",),
+            scope=Scope(),
+            owner="alice@acme.example",
+            reason="the test file of the scanner itself",
+            evidence=(),
+            expires=NOW + timedelta(days=366),
+        ),
+    ),
 )
 
 

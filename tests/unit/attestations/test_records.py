@@ -16,9 +16,10 @@ from attestations.records import RECORDS
 from attestations.records.admission import ADMISSION, Admission, AdmissionKind, GateOutcome, admission_statement
 from attestations.records.definition import DEFINITION, DefinitionRecord, definition_statement
 from attestations.records.step import STEP, StepRecord, StepResult, step_statement
+from attestations.records.waivers import WAIVERS, WaiversRecord, pipeline_subject, waivers_statement
 from attestations.statement import Statement
 from registries.digest import Digest
-from tests.unit.attestations.samples import ADMITTED, DEFINED, IMAGE, NOW, OTHER, STEPPED
+from tests.unit.attestations.samples import ADMITTED, DEFINED, IMAGE, NOW, OTHER, STEPPED, WAIVED
 
 Path = tuple[str | int, ...]
 
@@ -26,7 +27,9 @@ STATEMENTS = {
     ADMISSION: admission_statement(ADMITTED, IMAGE, name="registry.acme.example/test/shop/api"),
     STEP: step_statement(STEPPED, IMAGE),
     DEFINITION: definition_statement(DEFINED, IMAGE, name="samebits.yaml"),
+    WAIVERS: waivers_statement(WAIVED),
 }
+ABOUT = dict.fromkeys(STATEMENTS, IMAGE) | {WAIVERS: pipeline_subject("shop-api")}
 FREE_NAMES = {"by", "tool", "counts", "summary"}
 """Objects in a predicate whose keys are free."""
 
@@ -36,7 +39,8 @@ def predicate_of(predicate_type: str) -> dict[str, Any]:
 
 
 def read(predicate_type: str, predicate: Any) -> Any:
-    return RECORDS[predicate_type](Statement.about(IMAGE, predicate_type=predicate_type, predicate=predicate))
+    statement = Statement.about(ABOUT[predicate_type], predicate_type=predicate_type, predicate=predicate)
+    return RECORDS[predicate_type](statement)
 
 
 def refused(predicate_type: str, predicate: Any) -> str:
@@ -69,6 +73,8 @@ FIELDS = [
     for path in objects(dict(statement.predicate))
     for name in at(statement.predicate, path)
 ]
+WITHOUT_SCOPES = [(predicate_type, path) for predicate_type, path in FIELDS if "scope" not in path[:-1]]
+"""What `null` means within the scope of a waiver is in test_waivers_record."""
 OBJECTS = [
     (predicate_type, path)
     for predicate_type, statement in STATEMENTS.items()
@@ -77,10 +83,12 @@ OBJECTS = [
 
 
 def test_the_table_has_every_record() -> None:
-    assert set(RECORDS) == {ADMISSION, STEP, DEFINITION}
+    assert set(RECORDS) == {ADMISSION, STEP, DEFINITION, WAIVERS}
 
 
-@pytest.mark.parametrize(("predicate_type", "record"), [(ADMISSION, ADMITTED), (STEP, STEPPED), (DEFINITION, DEFINED)])
+@pytest.mark.parametrize(
+    ("predicate_type", "record"), [(ADMISSION, ADMITTED), (STEP, STEPPED), (DEFINITION, DEFINED), (WAIVERS, WAIVED)]
+)
 def test_what_is_written_is_what_is_read(predicate_type: str, record: object) -> None:
     assert RECORDS[predicate_type](STATEMENTS[predicate_type]) == record
 
@@ -138,7 +146,7 @@ def test_a_field_of_another_type_is_never_read(predicate_type: str, path: Path, 
     assert refused(predicate_type, predicate) in {"payload-malformed", "field-unknown", "control-characters"}
 
 
-@pytest.mark.parametrize(("predicate_type", "path"), FIELDS)
+@pytest.mark.parametrize(("predicate_type", "path"), WITHOUT_SCOPES)
 def test_null_is_read_only_where_there_may_be_nothing(predicate_type: str, path: Path) -> None:
     predicate = predicate_of(predicate_type)
     at(predicate, path[:-1])[path[-1]] = None
@@ -243,7 +251,8 @@ def test_a_record_about_two_things_is_refused(predicate_type: str, subjects: lis
 
 
 @pytest.mark.parametrize(
-    ("wanted", "given"), [(Admission, STEP), (StepRecord, DEFINITION), (DefinitionRecord, ADMISSION)]
+    ("wanted", "given"),
+    [(Admission, STEP), (StepRecord, DEFINITION), (DefinitionRecord, ADMISSION), (WaiversRecord, STEP)],
 )
 def test_a_record_is_read_as_its_own_type_only(wanted: Any, given: str) -> None:
     with pytest.raises(AttestationError) as error:
