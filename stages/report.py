@@ -1,4 +1,4 @@
-"""What a report says once it is read: findings of a scanner, or results of a test run.
+"""What a report says once it is read: findings of a scanner, results of a test run, components, alerts about code.
 
 Every reader refuses in the same words: `evidence-malformed`, `evidence-empty`, `subject-mismatch`, `size-limit`.
 """
@@ -14,6 +14,7 @@ from registries.digest import Digest
 from registries.errors import ContentError
 from registries.limits import REPORT_BYTES
 from stages.finding import Finding, Severity
+from stages.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,58 @@ class TestResults:
     errors: int
     skipped: int
     failed: tuple[str, ...]
+    warned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """What a tool found in source code, configuration or an image: its rule, how bad, where, and in which words.
+
+    `suppressed` says that the tool was told to leave it aside, and by whom it may have been is not known.
+    """
+
+    rule: str
+    severity: Severity
+    place: str
+    message: str
+    suppressed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.severity} {self.rule} at {self.place or 'no place'}: {self.message:.200}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """One run of one tool. None found is a good result, as long as the tool says that it ran.
+
+    `sources` are the commits that the run says it looked at, `about` the digests by which it names an image.
+    """
+
+    tool: str
+    tool_version: str
+    alerts: tuple[Alert, ...]
+    sources: tuple[Source, ...]
+    about: tuple[Digest, ...]
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyses:
+    """All runs of one report."""
+
+    runs: tuple[Analysis, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """What a bill of materials lists: how many packages, of what (`about`), and when it was made.
+
+    Files, data and operating systems are no packages: a bill of the source tree has them too.
+    """
+
+    number: int
+    about: tuple[Digest, ...]
+    made_at: datetime | None
 
 
 def by_severity(findings: Iterable[Finding]) -> tuple[tuple[str, int], ...]:

@@ -118,3 +118,11 @@ def _digest(text: str) -> Digest | None:
         return Digest.parse(text)
     except ContentError:
         return None
+
+
+def digests_in_purl(text: str) -> tuple[Digest, ...]:
+    """The digest of an image in a package URL: `pkg:oci/name@sha256%3A…?arch=amd64` (purl-spec, type oci)."""
+    if not text.startswith(("pkg:oci/", "pkg:docker/")):
+        return ()
+    version = text.partition("?")[0].partition("#")[0].rpartition("@")[2]
+    return digests(version.replace("%3A", ":").replace("%3a", ":"))
