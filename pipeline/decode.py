@@ -59,6 +59,13 @@ class ByName:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyWord:
+    """In `Annotated[str, …]`: the text is one of these."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """In `Annotated[…]`: what an editor shows for the key."""
 
@@ -180,10 +187,13 @@ def _constant(value: str | int) -> _Value:
 
 
 def _choice(options: type[StrEnum]) -> _Value:
-    words = [str(option) for option in options]
+    return _word([str(option) for option in options], options)
+
+
+def _word(words: list[str], of: Callable[[str], str] = str) -> _Value:
     return _Value(
         f"one of {', '.join(words)}",
-        lambda node: options(node.text) if node.text in words else BAD,
+        lambda node: of(node.text) if node.text in words else BAD,
         {"enum": words},
         lambda node: nearest(node.text, words),
     )
@@ -433,6 +443,8 @@ def _annotated(hint: Any, marks: tuple[Any, ...]) -> Shape:
         match mark:
             case Matches():
                 shape = _text(mark)
+            case AnyWord():
+                shape = _word(list(mark.words))
             case AtLeast():
                 shape = _number(mark.number)
             case AtMost() if isinstance(shape, _List):

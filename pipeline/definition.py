@@ -23,7 +23,7 @@ from attestations.statement import Statement
 from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Anchors, ReadFile, Signers
 from pipeline.decode import decode, suggestion
-from pipeline.schema import AnyOf, DefinitionFile, EvidenceFormat, StageEntry, StepEntry
+from pipeline.schema import AnyOf, DefinitionFile, StageEntry, StepEntry
 from pipeline.yaml_nodes import Document, parse
 from registries.digest import Digest
 from registries.errors import ContentError, Reason, UsageError
@@ -35,7 +35,6 @@ from stages.stage import Stage, Step
 if TYPE_CHECKING:
     from attestations.bundle_verifier import Sigstore
 
-EVIDENCE_FORMATS: Final = tuple(EvidenceFormat)
 SOURCE_TAG: Final = "{source_tag}"
 IMAGE: Final = "{image}"
 

@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pipeline.decode import AtLeast, AtMost, ByName, Matches, Note, schema
+from pipeline.decode import AnyWord, AtLeast, AtMost, ByName, Matches, Note, schema
 from registries.digest import Digest
 from registries.errors import UsageError
 from stages.gate import Gate
 from stages.gates import GATES
+from stages.reports import REPORTS
 
 SCHEMA_ID: Final = "https://samebits.dev/schema/samebits.schema.json"
 
@@ -27,6 +27,7 @@ _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2
 
 Name = Annotated[str, Matches(r"[a-z][a-z0-9-]*", "lower-case letters, digits and dashes, beginning with a letter")]
 Certified = Annotated[str, Matches(r"[!-~]+", "ASCII text without spaces")]
+EvidenceFormat = Annotated[str, AnyWord(tuple(sorted(REPORTS)))]
 Revoked = Annotated[str, Matches(r"[a-z][a-z0-9-]*|sha256:[0-9a-f]{64}", "a signer's name or a key's fingerprint")]
 
 
@@ -46,17 +47,6 @@ class Moment:
         except (ValueError, OverflowError):
             pass  # a day or zone that does not exist
         raise UsageError("definition-invalid", f"{text!r:.40} is no time such as 2026-01-01 or 2026-01-01T08:00:00Z")
-
-
-class EvidenceFormat(StrEnum):
-    """The report that a step records. Gates read `stages.reports.REPORTS`; the others are recorded and signed only."""
-
-    TRIVY = "trivy"
-    GRYPE = "grype"
-    JUNIT = "junit"
-    CYCLONEDX = "cyclonedx"
-    SPDX = "spdx"
-    SARIF = "sarif"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from registries.digest import Digest
 from registries.errors import ContentError
 from registries.limits import REPORT_BYTES
 from stages.finding import Finding, Severity
 from stages.source import Source
+
+
+class Read(Protocol):
+    """What any report says: whatever else it is, it can be counted."""
+
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """What a step record notes of it; a test run with `failed` above 0 makes a failed step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,11 @@ class Findings:
     about: tuple[Digest, ...]
     targets: int
 
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """The number of each severity that occurs."""
+        return _those_there(by_severity(self.findings))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestResults:
@@ -46,6 +59,11 @@ class TestResults:
     skipped: int
     failed: tuple[str, ...]
     warned: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """How many there are, have failed, and did not run."""
+        return (("tests", self.tests), ("failed", len(self.failed)), ("skipped", self.skipped))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +104,11 @@ class Analyses:
 
     runs: tuple[Analysis, ...]
 
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """The number of each severity that occurs, suppressed or not."""
+        return _those_there(by_severity(alert for run in self.runs for alert in run.alerts))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
@@ -98,13 +121,22 @@ class Components:
     about: tuple[Digest, ...]
     made_at: datetime | None
 
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """How many packages."""
+        return (("components", self.number),)
 
-def by_severity(findings: Iterable[Finding]) -> tuple[tuple[str, int], ...]:
+
+def by_severity(findings: Iterable[Finding | Alert]) -> tuple[tuple[str, int], ...]:
     """How many findings there are of each severity, the worst first."""
     numbers = dict.fromkeys(Severity, 0)
     for finding in findings:
         numbers[finding.severity] += 1
     return tuple((str(severity), number) for severity, number in numbers.items())
+
+
+def _those_there(numbers: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    return tuple((name, number) for name, number in numbers if number)
 
 
 def presented(content: bytes) -> bytes:

@@ -77,6 +77,11 @@ class Provenance:
     about: tuple[Digest, ...]
     finished_at: datetime | None
 
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """How many sources and parameters it names."""
+        return (("sources", len(self.sources)), ("parameters", len(self.parameters)))
+
 
 def commit_in(digests: Mapping[str, Any]) -> str:
     """The commit in a set of digests, or nothing (in-toto, digest_set.md: `gitCommit`; older tools write `sha1`)."""

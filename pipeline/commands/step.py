@@ -158,14 +158,14 @@ def _run(arguments: tuple[str, ...], intended: Intended, session: Session) -> in
 
 def _report_files(texts: list[str]) -> list[tuple[str, Path]]:
     """Formats and files as they were named; looked at before the step runs."""
-    from pipeline.definition import EVIDENCE_FORMATS
+    from stages.reports import REPORTS
 
     found: list[tuple[str, Path]] = []
     for text in texts:
         kind, equals, path = text.partition("=")
-        if not equals or kind not in EVIDENCE_FORMATS:
+        if not equals or kind not in REPORTS:
             raise UsageError(
-                "format-unknown", f"--report {text}: write FORMAT=FILE with one of {', '.join(EVIDENCE_FORMATS)}"
+                "format-unknown", f"--report {text}: write FORMAT=FILE with one of {', '.join(sorted(REPORTS))}"
             )
         found.append((kind, Path(path)))
     return found

@@ -1,12 +1,21 @@
-"""The reports that can be read, by the name of their format: exact bytes in, findings or test results out."""
+"""The reports that can be read, by the name of their format: exact bytes in, what they say out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stages.report import Findings, TestResults
-from stages.reports import grype, junit, trivy
+from stages.report import Analyses, Components, Findings, Read, TestResults
+from stages.reports import cyclonedx, grype, junit, sarif, slsa, spdx, test_result, trivy
+
+ANALYSES: Final[Mapping[str, Callable[[bytes], Analyses]]] = {
+    "sarif": sarif.read,
+}
+
+COMPONENTS: Final[Mapping[str, Callable[[bytes], Components]]] = {
+    "cyclonedx": cyclonedx.read,
+    "spdx": spdx.read,
+}
 
 FINDINGS: Final[Mapping[str, Callable[[bytes], Findings]]] = {
     "grype": grype.read,
@@ -15,6 +24,13 @@ FINDINGS: Final[Mapping[str, Callable[[bytes], Findings]]] = {
 
 TESTS: Final[Mapping[str, Callable[[bytes], TestResults]]] = {
     "junit": junit.read,
+    "test-result": test_result.read,
 }
 
-REPORTS: Final[Mapping[str, Callable[[bytes], Findings | TestResults]]] = {**FINDINGS, **TESTS}
+REPORTS: Final[Mapping[str, Callable[[bytes], Read]]] = {
+    **ANALYSES,
+    **COMPONENTS,
+    **FINDINGS,
+    **TESTS,
+    "slsa": slsa.read,
+}

@@ -1,7 +1,7 @@
 """CycloneDX 1.4 to 1.7 as JSON: how many packages a bill of materials lists, and of which image it says it is.
 
-Sources: the CycloneDX specifications (`metadata.component` is what the bill is of); how Syft (the digest is its version)
-and Trivy (a package URL and properties) name an image there.
+Sources: the CycloneDX specifications (`metadata.component` is what the bill is of); how Syft (by the version) and Trivy
+(by a package URL and properties) name an image there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stages.reports.fields import Fields, digest_in, digests, digests_in_purl
 FORMAT: Final = "CycloneDX"
 VERSIONS: Final = frozenset({"1.4", "1.5", "1.6", "1.7"})
 
-_NO_PACKAGES: Final = frozenset({"file", "data", "operating-system"})
+_NO_PACKAGES: Final = frozenset({"file", "data", "operating-system", "cryptographic-asset"})
 _ALGORITHMS: Final = {"SHA-256": "sha256", "SHA-512": "sha512"}
 _IMAGE_ID: Final = "aquasecurity:trivy:ImageID"
 _REPO_DIGEST: Final = "aquasecurity:trivy:RepoDigest"

@@ -1,7 +1,7 @@
 """SARIF 2.1.0, as static analysis of every kind writes it.
 
-An alert is as bad as the worst that anybody says of it: its own and its rule's `security-severity`, else its level, else
-the levels of its rule (default and overridden). Source: OASIS SARIF 2.1.0, sections 3.14 (run), 3.20 (invocation),
+An alert is as bad as the worst that is said of it: its own and its rule's `security-severity`, else its level, else the
+levels of its rule (default and overridden). Source: OASIS SARIF 2.1.0, sections 3.14 (run), 3.20 (invocation),
 3.27 (result), 3.35 (suppression), 3.49 (rule), 3.51 (overrides); the numbers are GitHub's `security-severity`.
 """
 
@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from registries.digest import Digest
 from stages.finding import Severity
 from stages.report import Alert, Analyses, Analysis, empty, malformed
 from stages.reports.fields import Fields, digest_in, digests
 from stages.source import Source
+
+_T = TypeVar("_T")
 
 VERSION: Final = "2.1.0"
 
@@ -37,7 +40,7 @@ _SCORE: Final = re.compile(r"\d{1,2}(?:\.\d{1,6})?", re.ASCII)
 _SECURITY_SEVERITY: Final = "security-severity"
 _GOOD_KINDS: Final = frozenset({"pass", "notApplicable", "informational"})
 _DEFAULT_LEVEL: Final = "warning"
-_ELSEWHERE: Final = ("results", "invocations", "driver", "extensions", "conversion")
+_ELSEWHERE: Final = ("results", "invocations", "driver", "extensions")
 
 
 def read(content: bytes) -> Analyses:
@@ -120,17 +123,18 @@ class _Rules:
         """The id of the result's rule, and every rule that may be meant: by its id, or by its place."""
         reference = result.object("rule")
         told = result.optional_text("ruleId") or reference.optional_text("id")
-        places = [(self._component(reference), reference.value.get("index")), (self.driver, result.value.get("ruleIndex"))]
-        rules = [
-            rule for many in (self.driver, *self.extensions) for rule in many if told and _is_named(told, rule)
+        places: list[tuple[tuple[Fields, ...], Any]] = [
+            (self._component(reference), reference.value.get("index")),
+            (self.driver, result.value.get("ruleIndex")),
         ]
-        rules += [many[place] for many, place in places if _is_index(place, many)]
+        rules = [rule for many in (self.driver, *self.extensions) for rule in many if told and _is_named(told, rule)]
+        rules += [rule for many, place in places for rule in _at(many, place)]
         ids = [told, *(rule.optional_text("id") for rule in rules)]
         return next((name for name in ids if name), "a rule without a name"), tuple(rules)
 
     def _component(self, reference: Fields) -> tuple[Fields, ...]:
-        index = reference.object("toolComponent").value.get("index")
-        return self.extensions[index] if _is_index(index, self.extensions) else self.driver
+        extension = _at(self.extensions, reference.object("toolComponent").value.get("index"))
+        return extension[0] if extension else self.driver
 
     def levels(self, told: str, rules: Sequence[Fields]) -> Iterator[str]:
         """What level a result has that does not say it itself."""
@@ -138,9 +142,8 @@ class _Rules:
         yield from given or [_DEFAULT_LEVEL]
         for override in self.overrides:
             level, named = override.object("configuration").optional_text("level"), override.object("descriptor")
-            rule_id, place = named.optional_text("id"), named.value.get("index")
-            by_place = self.driver[place] if _is_index(place, self.driver) else None
-            if level and (rule_id == told or any(by_place is rule for rule in rules)):
+            meant = _at(self.driver, named.value.get("index"))
+            if level and (named.optional_text("id") == told or any(rule in rules for rule in meant)):
                 yield level
 
 
@@ -150,8 +153,9 @@ def _is_named(told: str, rule: Fields) -> bool:
     return bool(rule_id) and (told == rule_id or told.startswith(f"{rule_id}/"))
 
 
-def _is_index(place: Any, many: Sequence[Any]) -> bool:
-    return type(place) is int and 0 <= place < len(many)
+def _at(many: Sequence[_T], place: Any) -> Sequence[_T]:
+    """What stands at this place, if anything does."""
+    return many[place : place + 1] if type(place) is int and place >= 0 else ()
 
 
 def _alerts(result: Fields, rules: _Rules) -> Iterator[Alert]:
@@ -217,7 +221,7 @@ def _sources(run: Fields) -> Iterator[Source]:
             yield source
 
 
-def _about(run: Fields) -> Any:
+def _about(run: Fields) -> tuple[Digest, ...]:
     """As Trivy names an image; the format itself has no place for it."""
     properties = run.object("properties").value
     names = properties.get("repoDigests")

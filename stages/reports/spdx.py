@@ -18,7 +18,7 @@ from stages.reports.fields import Fields, digest_in, digests, digests_in_purl
 V2: Final = "SPDX-2.3"
 _CONTEXT: Final = re.compile(r"https://spdx\.org/rdf/3\.0\.\d{1,2}/spdx-context\.jsonld", re.ASCII)
 
-_NO_PACKAGES: Final = frozenset({"file", "data", "operatingSystem", "operating_system", "operating-system"})
+_NO_PACKAGES: Final = frozenset({"file", "data", "operatingsystem", "operating-system"})  # as 3.0 and 2.3 write it
 _PACKAGES_V3: Final = frozenset({"software_Package", "ai_AIPackage"})
 _ALGORITHMS: Final = {"SHA256": "sha256", "SHA512": "sha512", "sha256": "sha256", "sha512": "sha512"}
 _DOCUMENT: Final = "SPDXRef-DOCUMENT"
@@ -30,11 +30,13 @@ def read(content: bytes) -> Components:
     if "@context" in document.value or "@graph" in document.value:
         return _v3(document)
     if document.optional_text("spdxVersion") != V2:
-        raise malformed(f"`spdxVersion` is {document.optional_text('spdxVersion')!r:.40}, and not {V2}; no `@graph` either")
+        raise malformed(
+            f"`spdxVersion` is {document.optional_text('spdxVersion')!r:.40}, and not {V2}; no `@graph` either"
+        )
     packages = {one.text("SPDXID"): one for one in document.objects("packages")}
     roots = [packages[root] for root in _described(document) if root in packages]
     return Components(
-        number=_counted([one for one in packages.values() if not _is_root(one, roots)], "primaryPackagePurpose", "name"),
+        number=_counted([one for one in packages.values() if not _is_root(one, roots)], "primaryPackagePurpose"),
         about=tuple(dict.fromkeys(digest for root in roots for digest in _names_v2(root))),
         made_at=document.object("creationInfo").time("created"),
     )
@@ -59,7 +61,9 @@ def _is_root(package: Fields, roots: Sequence[Fields]) -> bool:
 def _names_v2(image: Fields) -> Iterator[Digest]:
     yield from digests(image.optional_text("versionInfo"), digest_in(image.optional_text("name")))
     for one in image.objects("checksums"):
-        yield from digests(f"{_ALGORITHMS.get(one.optional_text('algorithm'), '')}:{one.optional_text('checksumValue')}")
+        yield from digests(
+            f"{_ALGORITHMS.get(one.optional_text('algorithm'), '')}:{one.optional_text('checksumValue')}"
+        )
     for one in image.objects("externalRefs"):
         if one.optional_text("referenceType") == "purl":
             yield from digests_in_purl(one.optional_text("referenceLocator"))
@@ -80,7 +84,7 @@ def _v3(document: Fields) -> Components:
     roots = [one for one in _roots_v3(elements, known) if one.optional_text("type") in _PACKAGES_V3]
     packages = [one for one in known.values() if one.optional_text("type") in _PACKAGES_V3]
     return Components(
-        number=_counted([one for one in packages if not _is_root(one, roots)], "software_primaryPurpose", "name"),
+        number=_counted([one for one in packages if not _is_root(one, roots)], "software_primaryPurpose"),
         about=tuple(dict.fromkeys(digest for root in roots for digest in _names_v3(root))),
         made_at=_created_v3(elements),
     )
@@ -88,7 +92,9 @@ def _v3(document: Fields) -> Components:
 
 def _roots_v3(elements: Sequence[Fields], known: Mapping[str, Fields]) -> Iterator[Fields]:
     """What the document is about; where that is a bill, what the bill is about."""
-    waiting = [root for one in elements if one.optional_text("type") == "SpdxDocument" for root in one.texts("rootElement")]
+    waiting = [
+        root for one in elements if one.optional_text("type") == "SpdxDocument" for root in one.texts("rootElement")
+    ]
     seen = set[str]()
     while waiting:
         root = waiting.pop()
@@ -114,10 +120,9 @@ def _created_v3(elements: Sequence[Fields]) -> datetime | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def _counted(packages: Sequence[Fields], purpose: str, name: str) -> int:
-    number = sum(
-        1 for one in packages if one.text(name) and one.optional_text(purpose).replace("OPERATING-SYSTEM", "file").lower() not in _NO_PACKAGES
-    )
+def _counted(packages: Sequence[Fields], purpose: str) -> int:
+    purposes = [one.optional_text(purpose).lower() for one in packages if one.text("name")]
+    number = sum(1 for told in purposes if told not in _NO_PACKAGES)
     if not number:
         raise empty("the document lists no package")
     return number

@@ -27,6 +27,4 @@ def read(content: bytes) -> TestResults:
         raise empty("no test is named")
     if verdict == "WARNED" and not warned:
         warned = ("the run as a whole",)
-    return TestResults(
-        tests=tests, failures=len(failed), errors=0, skipped=0, failed=failed, warned=warned
-    )
+    return TestResults(tests=tests, failures=len(failed), errors=0, skipped=0, failed=failed, warned=warned)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from attestations import store
+from attestations.records.step import StepRecord
 from attestations.summary import SUMMARY
 from pipeline import promote as promotions
 from pipeline import step as steps
@@ -532,16 +533,24 @@ def test_a_step_that_failed_before_it_wrote_its_report_is_still_on_record(world:
     assert (record.result, record.reports) == ("failed", ())
 
 
-def test_a_report_that_no_gate_reads_is_kept_and_signed_as_it_is(world: World) -> None:
+def test_a_report_is_kept_as_it_is_and_one_that_shows_nothing_is_not_recorded(world: World) -> None:
     world.definition_text = world.definition_text.replace("evidence: junit", "evidence: cyclonedx")
     world.sign_definition()
     image = world.built()
     world.enter()
-    _, record = world.step("build", "unit", "1.0", by="ci-build", reports=[("cyclonedx", b"{}")])
+    place = world.place("build")
+    before = place.registry.referrers(place.repository, image.digest)
+
+    def recorded(content: bytes) -> StepRecord:
+        return world.step("build", "unit", "1.0", by="ci-build", reports=[("cyclonedx", content)])[1]
+
+    assert codes(lambda: recorded(b"{}")) == ["evidence-empty"]
+    assert place.registry.referrers(place.repository, image.digest) == before
+    content = b'{ "bomFormat": "CycloneDX","specVersion":"1.6", "components":[{"type":"library","name":"flask"}] }'
+    record = recorded(content)
     assert record.result == "passed"
-    assert [(report.format, report.summary) for report in record.reports] == [("cyclonedx", ())]
-    assert store.fetch_report([world.place("build")], record.reports[0].digest, 2) == b"{}"
-    assert world.tag("build", "1.0") == image.digest
+    assert [(report.format, report.summary) for report in record.reports] == [("cyclonedx", (("components", 1),))]
+    assert store.fetch_report([place], record.reports[0].digest, len(content)) == content
 
 
 def test_a_step_without_reports_hangs_one_record_on_the_image_and_nothing_else(world: World) -> None:

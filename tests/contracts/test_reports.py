@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from registries.errors import ContentError
 from registries.limits import REPORT_BYTES
-from stages.report import Findings
+from stages.report import Findings, Read, TestResults
 from stages.reports import REPORTS
 
 ASSETS = Path(__file__).parents[1] / "assets" / "reports"
 CODES = {"evidence-malformed", "evidence-empty", "subject-mismatch", "size-limit"}
 
-# What each sample says: of findings how many of each severity, of tests (tests, failures, errors, skipped).
+# What each sample says: of tests (tests, failures, errors, skipped), of all others its counts.
 SAMPLES: dict[str, dict[str, int] | tuple[int, int, int, int]] = {
+    "cyclonedx-syft.json": {"components": 2},
     "grype-clean.json": {},
     "grype-image.json": {"high": 1, "medium": 1, "negligible": 1, "critical": 1},
     "junit-googletest.xml": (3, 0, 0, 1),
@@ -29,6 +30,14 @@ SAMPLES: dict[str, dict[str, int] | tuple[int, int, int, int]] = {
     "junit-pytest-failed.xml": (6, 2, 2, 0),
     "junit-pytest.xml": (5, 0, 0, 1),
     "junit-surefire.xml": (3, 0, 0, 1),
+    "sarif-bandit.json": {"high": 2, "low": 1},
+    "sarif-semgrep.json": {"high": 1},
+    "slsa-buildkit.json": {"sources": 1, "parameters": 5},
+    "slsa-github.json": {"sources": 1, "parameters": 1},
+    "spdx-syft.json": {"components": 2},
+    "spdx-three.json": {"components": 2},
+    "test-result-failed.json": (3, 1, 0, 0),
+    "test-result-passed.json": (2, 0, 0, 0),
     "trivy-clean.json": {},
     "trivy-image.json": {"high": 1, "low": 1, "critical": 1, "unknown": 1},
 }
@@ -50,8 +59,13 @@ PLAIN_JSON = documents(st.integers(-(2**53), 2**53))
 ODD_JSON = documents(st.integers() | st.floats())
 
 
-def reader(name: str) -> Callable[[bytes], object]:
-    return REPORTS[name.partition("-")[0]]
+def kind(name: str) -> str:
+    """The format of a sample: what its name begins with."""
+    return next(known for known in REPORTS if name.startswith(f"{known}-"))
+
+
+def reader(name: str) -> Callable[[bytes], Read]:
+    return REPORTS[kind(name)]
 
 
 def content(name: str) -> bytes:
@@ -69,7 +83,7 @@ def reads_or_refuses(read: Callable[[bytes], object], given: bytes) -> None:
 
 
 def test_every_format_has_samples_and_every_sample_a_format() -> None:
-    assert {name.partition("-")[0] for name in SAMPLES} == set(REPORTS)
+    assert {kind(name) for name in SAMPLES} == set(REPORTS)
     assert {path.name for path in ASSETS.glob("*-*.*")} == set(SAMPLES)
 
 
@@ -79,9 +93,11 @@ def test_a_sample_reads_as_noted(name: str) -> None:
         case Findings() as found:
             assert Counter(str(finding.severity) for finding in found.findings) == SAMPLES[name]
             assert found.about
-        case results:
+        case TestResults() as results:
             counted = tuple(getattr(results, part) for part in ("tests", "failures", "errors", "skipped"))
             assert counted == SAMPLES[name]
+        case other:
+            assert dict(other.counts) == SAMPLES[name]
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
@@ -107,7 +123,7 @@ def test_too_many_bytes_are_not_parsed(read: Callable[[bytes], object]) -> None:
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_a_reader_refuses_the_samples_of_other_formats(name: str) -> None:
     for other, read in REPORTS.items():
-        if other != name.partition("-")[0]:
+        if other != kind(name):
             with pytest.raises(ContentError) as error:
                 read(content(name))
             assert error.value.code in CODES
