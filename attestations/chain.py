@@ -12,6 +12,7 @@ What can go wrong, and its code:
     chain-branched         two admissions to one stage rest on different things, and nothing says which one counts
     run-mismatch           a step was done after another admission than the one it is shown for
     step-missing, step-failed, step-ambiguous, step-changed
+    break-glass-expired, break-glass-not-allowed
     signer-not-for-stage   the signer is known, but may not sign this
     pipeline-mismatch, pipeline-changed, repository-mismatch, clock-skew
 
@@ -50,7 +51,8 @@ class ExpectedStep:
 class ExpectedStage:
     """What the definition says about a stage, as far as the chain is concerned.
 
-    `repositories` are the `host/repository` places that an admission there may name as its destination.
+    `repositories` are the `host/repository` places that an admission there may name as its destination. `emergency` is
+    how long an admission counts there that gates refused; it never carries an image into another stage.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ExpectedStage:
     admit: Role
     repositories: tuple[str, ...]
     steps: tuple[ExpectedStep, ...]
+    emergency: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +134,15 @@ def verify_chain(
     stages: Sequence[ExpectedStage],
     lineage: Lineage,
     now: datetime,
+    last: str | None = None,
 ) -> Chain:
     """The chain that leads to a stage after `after`, or `ChainBroken` with every fault.
 
-    `stages` are the stages in `after` and all before them. Pure; the order of the records never matters.
+    `stages` are the stages in `after` and all before them. `last` is the one where the image is asked for, if it is not
+    to go on from there: an emergency admission counts there, for its time. Pure; the order of the records never
+    matters.
     """
-    walk = _Walk(records=records, stages={stage.name: stage for stage in stages}, lineage=lineage, now=now)
+    walk = _Walk(records=records, stages={stage.name: stage for stage in stages}, lineage=lineage, now=now, last=last)
     links: dict[str, Link] = {}
     faults: list[Reason] = []
     for name in after:
@@ -203,6 +209,8 @@ class _Walk:
     stages: dict[str, ExpectedStage]
     lineage: Lineage
     now: datetime
+    last: str | None = None
+    """The stage where the image is asked for; None where it is to go on."""
 
     def stage(self, name: str) -> _Whole | _Broken:
         """The chain up to a stage that no later record names: every admission there is a candidate."""
@@ -212,6 +220,8 @@ class _Walk:
             return _Broken(tuple(faults) or self._absent(expected))
         results = [self._link(expected, verified, admission, named=None) for verified, admission in acceptable]
         whole = [result for result in results if isinstance(result, _Whole)]
+        ordinary = [result for result in whole if result.links[name].admission.kind is AdmissionKind.PROMOTION]
+        whole = ordinary or whole  # an emergency that was repaired since is no second ground
         if not whole:
             return min((result for result in results if isinstance(result, _Broken)), key=lambda r: len(r.faults))
         if len({_grounds(result.links[name].admission) for result in whole}) > 1:
@@ -261,6 +271,8 @@ class _Walk:
         acceptable: list[tuple[Verified, Admission]] = []
         faults: list[Reason] = []
         for verified, admission in self.records.admissions(expected.name):
+            if admission.kind is AdmissionKind.ROLLBACK:
+                continue  # it says that the tag went back; the image was admitted by the record before
             found = list(self._admission_faults(expected, verified, admission))
             if found:
                 faults.extend(found)
@@ -276,8 +288,17 @@ class _Walk:
             places = ", ".join(expected.repositories)
             yield Reason("repository-mismatch", f"was made for {admission.destination}, the stage is {places}", where)
         if admission.kind is AdmissionKind.BREAK_GLASS:
-            yield Reason("break-glass-expired", "an emergency admission carries no image further", where)
+            yield from self._emergency(expected, admission, where)
         yield from self._not_ahead(admission.decided_at, where)
+
+    def _emergency(self, expected: ExpectedStage, admission: Admission, where: str) -> Iterable[Reason]:
+        hint = f"repair it, then: samebits promote {expected.name} {self.records.subject}"
+        if expected.name != self.last:
+            yield Reason("break-glass-expired", "an emergency admission carries no image further", where, hint)
+        elif expected.emergency is None:
+            yield Reason("break-glass-not-allowed", f"{expected.name} has no `break-glass` any more", where, hint)
+        elif self.now > (until := admission.decided_at + expected.emergency):
+            yield Reason("break-glass-expired", f"the emergency had to be repaired by {until.isoformat()}", where, hint)
 
     def _order_faults(self, expected: ExpectedStage, verified: Verified, admission: Admission) -> Iterable[Reason]:
         """Whether the admission rests on the stages that the definition puts before it."""

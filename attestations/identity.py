@@ -39,6 +39,11 @@ class KeyIdentity:
         """SHA-256 of the SubjectPublicKeyInfo: what tells two keys apart, whatever they are called."""
         return Digest.of(self.public_key)
 
+    @property
+    def who(self) -> object:
+        """What tells two signers apart, whatever they are called."""
+        return self.public_key
+
     def __str__(self) -> str:
         return f"{self.name} (key {self.fingerprint})"
 
@@ -51,6 +56,11 @@ class KeylessIdentity:
     issuer: str
     subject: str
     valid: Validity = ALWAYS
+
+    @property
+    def who(self) -> object:
+        """What tells two signers apart, whatever they are called."""
+        return self.issuer, self.subject
 
     def __str__(self) -> str:
         return f"{self.name} ({self.subject} from {self.issuer})"

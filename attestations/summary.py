@@ -33,13 +33,14 @@ def summary_statement(
     pipeline: PipelineReference,
     inputs: Sequence[Digest],
     others: Sequence[Digest] = (),
+    passed: bool = True,
     decided_at: datetime,
     version: str,
 ) -> Statement:
     """That `subject`, and with it an index's `children`, was admitted to `stage` at `destination` (`host/repository`).
 
     `inputs` are the records of all attestations that the decision rests on, `others` the digests of those that are no
-    bundles: SLSA wants all of them or none.
+    bundles: SLSA wants all of them or none. An admission that gates refused has not `passed`, and reaches no level.
     """
     predicate = {
         "verifier": {"id": VERIFIER_ID, "version": {"samebits": version}},
@@ -50,8 +51,8 @@ def summary_statement(
             "digest": _digest_set(pipeline.definition),
         },
         "inputAttestations": [*(_input(record) for record in inputs), *({"digest": _digest_set(it)} for it in others)],
-        "verificationResult": "PASSED",
-        "verifiedLevels": [stage_level(stage)],
+        "verificationResult": "PASSED" if passed else "FAILED",
+        "verifiedLevels": [stage_level(stage)] if passed else [],
         "slsaVersion": SLSA_VERSION,
     }
     return Statement.about(subject, predicate_type=SUMMARY, predicate=predicate, more=children)
@@ -59,10 +60,11 @@ def summary_statement(
 
 def summarizes(statement: Statement, *, stage: str, record: Digest) -> bool:
     """Whether this is the summary of an admission to `stage` that rests on this admission record."""
-    levels, inputs = statement.predicate.get("verifiedLevels"), statement.predicate.get("inputAttestations")
+    predicate = statement.predicate
+    levels, inputs = predicate.get("verifiedLevels"), predicate.get("inputAttestations")
     return (
         statement.predicate_type == SUMMARY
-        and levels == [stage_level(stage)]
+        and (levels == [stage_level(stage)] or (levels == [] and predicate.get("verificationResult") == "FAILED"))
         and isinstance(inputs, list)
         and _input(record) in inputs
     )

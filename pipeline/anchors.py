@@ -122,7 +122,6 @@ class Signers:
         known: dict[object, str] = {}
         for name, entry in entries.items():
             valid = _validity(document, name, entry.valid)
-            same: object
             match entry:
                 case KeyEntry() | KmsEntry():
                     content = _key_file(document, name, entry.key, read_file)
@@ -130,13 +129,12 @@ class Signers:
                         continue
                     materials[entry.key] = Digest.of(content[0])
                     identities[name] = KeyIdentity(name=name, public_key=content[1], valid=valid)
-                    same = content[1]
                 case KeylessEntry():
-                    same = (entry.issuer, entry.subject)
                     _no_wildcard(document, name, entry.subject)
                     identities[name] = KeylessIdentity(
                         name=name, issuer=entry.issuer, subject=entry.subject, valid=valid
                     )
+            same = identities[name].who
             if same in known:
                 message = f"`{name}` is the same signer as `{known[same]}`; one signer has one name"
                 document.faults.add(document.key_at("signers", name), message)

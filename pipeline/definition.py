@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from attestations.bundle import Bundle
 from attestations.chain import ExpectedStage, ExpectedStep
 from attestations.errors import AttestationError
-from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role
+from attestations.identity import Identity, Role
 from attestations.lineage import Lineage, SignedDefinition, verify_lineage
 from attestations.records import definition as records
 from attestations.records.definition import DefinitionRecord
@@ -29,8 +29,9 @@ from registries.digest import Digest
 from registries.errors import ContentError, Reason, UsageError
 from registries.reference import check_registry, check_repository, is_tag
 from registries.strict_json import dumps
+from stages.decision import EMERGENCY_APPROVALS
 from stages.gate import Gate
-from stages.stage import Stage, Step
+from stages.stage import BreakGlass, Stage, Step
 
 if TYPE_CHECKING:
     from attestations.bundle_verifier import Sigstore
@@ -122,6 +123,7 @@ class Pipeline:
             any_of=stage.any_of,
             admit=stage.admit,
             repositories=self.repositories(name),
+            emergency=None if stage.break_glass is None else stage.break_glass.repair_within.timedelta,
             steps=tuple(ExpectedStep(name=step.name, by=step.by, spec=step.spec) for step in stage.steps),
         )
 
@@ -248,7 +250,9 @@ class _Reader:
             if fault := _tag_fault(tag):
                 self._fault(fault, *here, "tags", index)
         for name, gate in (entry.gates or {}).items():
-            self.signers.check(self.document, (*here, "gates", name, "by"), _listed(gate, "by"))
+            for option in ("by", "from"):
+                names = _listed(gate, option) or _listed(gate, f"{option}_")
+                self.signers.check(self.document, (*here, "gates", name, option), names)
         return Stage(
             name=entry.name,
             after=_after(entry),
@@ -258,7 +262,19 @@ class _Reader:
             gates=tuple((entry.gates or {}).items()),
             steps=tuple(self._step(entry, step, number, index) for index, step in enumerate(entry.steps)),
             tags=entry.tags,
+            break_glass=self._break_glass(entry, number),
         )
+
+    def _break_glass(self, stage: StageEntry, number: int) -> BreakGlass | None:
+        entry = stage.break_glass
+        if entry is None:
+            return None
+        here = ("stages", number, "break-glass", "from")
+        self.signers.check(self.document, here, entry.from_)
+        names = tuple(dict.fromkeys(entry.from_))
+        if len(names) < EMERGENCY_APPROVALS:
+            self._fault(f"an emergency needs {EMERGENCY_APPROVALS} people, and here are {len(names)}", *here)
+        return BreakGlass(names=names, repair_within=entry.repair_within)
 
     def _step(self, stage: StageEntry, entry: StepEntry, number: int, index: int) -> Step:
         here = ("stages", number, "steps", index)
@@ -393,7 +409,7 @@ def _signed_before(signatures: Sequence[Bundle], anchors: Anchors, now: datetime
         for item in verified:
             if isinstance(item.claim, DefinitionRecord) and anchors.revocations.reason_for(item) is None:
                 key = subject, item.statement.content
-                signers.setdefault(key, set()).add(_who(item.signer))
+                signers.setdefault(key, set()).add(item.signer.who)
                 found[key] = SignedDefinition(digest=subject, record=item.claim)
     return [one for key, one in found.items() if len(signers[key]) >= anchors.owners.threshold]
 
@@ -416,9 +432,9 @@ def _disagreements(definition: Definition, anchors: Anchors) -> Iterator[Reason]
     if definition.owners.threshold < anchors.owners.threshold:
         message = f"asks for {definition.owners.threshold} owners, {anchors.path} for {anchors.owners.threshold}"
         yield Reason("pipeline-changed", message, where)
-    owners = {_who(owner) for owner in definition.owners.signers}
+    owners = {owner.who for owner in definition.owners.signers}
     for owner in anchors.owners.signers:
-        if _who(owner) not in owners:
+        if owner.who not in owners:
             yield Reason("pipeline-changed", f"does not have the owner {owner} of {anchors.path}", where)
     for host in dict.fromkeys(place.partition("/")[0] for stage in definition.stages for place in stage.places):
         if host not in anchors.registries:
@@ -434,7 +450,7 @@ def _unsigned(
         IdentityVerifier(anchors.owners.signers, now, anchors.sigstore), signatures, definition.digest
     )
     objections = [(item.signer, _objection(item, definition, anchors)) for item in verified]
-    signers = {_who(signer): signer.name for signer, objection in objections if objection is None}
+    signers = {signer.who: signer.name for signer, objection in objections if objection is None}
     if len(signers) >= anchors.owners.threshold:
         return
     if signers or not signatures:
@@ -466,12 +482,3 @@ def _told(rejected: Rejected, definition: Definition) -> Reason:
     if rejected.reason.code != "subject-mismatch":
         return rejected.reason
     return Reason("pipeline-changed", "the file was changed after an owner signed it", definition.path, _SIGN)
-
-
-def _who(signer: Identity) -> object:
-    """What tells two signers apart, whatever they are called."""
-    match signer:
-        case KeyIdentity():
-            return signer.public_key
-        case KeylessIdentity():
-            return (signer.issuer, signer.subject)

@@ -24,7 +24,7 @@ from registries.errors import Reason
 from registries.limits import QUESTIONS_AT_ONCE
 from registries.registry import Location
 from registries.shelf import Shelf
-from stages.evidence import Evidence, Platform, Report
+from stages.evidence import Asked, Evidence, Platform, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +140,7 @@ def chain_to(stage: str, image: Image, records: Records, *, pipeline: Pipeline, 
             stages=(*pipeline.before(stage), here),
             lineage=pipeline.lineage,
             now=now,
+            last=stage,
         )
     except ChainBroken as broken:
         if changed := _stranger(image, (stage,), records):
@@ -186,6 +187,7 @@ def evidence(
     shelf: Shelf,
     below: Sequence[Records] = (),
     admitters: Sequence[str] = (),
+    asked: Asked | None = None,
 ) -> Evidence:
     """What the gates may see; the reports of the chain's steps are read here, so that gates need no I/O.
 
@@ -201,6 +203,7 @@ def evidence(
         rejected=tuple({item.record: item for one in records for item in one.rejected}.values()),
         now=now,
         admitters=tuple(admitters),
+        asked=asked,
     )
 
 

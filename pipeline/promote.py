@@ -19,6 +19,7 @@ from attestations.bundle import Bundle
 from attestations.chain import Chain, Link, Records
 from attestations.errors import AttestationError, ChainBroken
 from attestations.foreign.attachment import What
+from attestations.identity import Identity, Role
 from attestations.records.admission import (
     Admission,
     AdmissionKind,
@@ -46,6 +47,8 @@ from registries.registry import Location
 from registries.shelf import Shelf
 from registries.tree import Platform, Tree, tree
 from stages.decision import Permit, decide
+from stages.evidence import Asked
+from stages.gates.approvals import NAME as APPROVALS
 from stages.stage import Stage
 
 SOURCE_TAG: Final = "{source_tag}"
@@ -105,6 +108,7 @@ class Plan:
     leave: Permit | Admitted
     transfers: tuple[Transfer, ...]
     tags: tuple[TagMove, ...]
+    kind: AdmissionKind
     decided_at: datetime
     standing: Bundle | None = None
     summary: Bundle | None = None
@@ -121,13 +125,32 @@ class Promotion:
     moved: Moved
 
 
-def promote(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Promotion:
+def promote(
+    image: Image,
+    stage: str,
+    *,
+    pipeline: Pipeline,
+    tools: Tools,
+    now: datetime,
+    kind: AdmissionKind = AdmissionKind.PROMOTION,
+) -> Promotion:
     """Admit `image` to `stage`, or raise every reason why not. The tag moves last."""
-    return publish(plan(image, stage, pipeline=pipeline, tools=tools, now=now), tools=tools)
+    return publish(plan(image, stage, pipeline=pipeline, tools=tools, now=now, kind=kind), tools=tools)
 
 
-def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Plan:
+def plan(
+    image: Image,
+    stage: str,
+    *,
+    pipeline: Pipeline,
+    tools: Tools,
+    now: datetime,
+    kind: AdmissionKind = AdmissionKind.PROMOTION,
+) -> Plan:
     """Decide, and say what would move. Writes nothing.
+
+    A rollback takes an image that was admitted before, and has every gate judge it anew. In an emergency, two people
+    may let in what gates refuse; the chain is demanded all the same.
 
     All that does not depend on one another is asked for at the same time. What has to move is only looked for where
     tags and lists do not show already that nothing has to.
@@ -158,8 +181,15 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         gathered = gathering.result()
         chain = chain_before(stage, image, gathered.records, pipeline=pipeline, now=now)
         standing = _standing(wanted, image, gathered.records, pipeline=pipeline, now=now)
+        if standing and standing.admission.kind is AdmissionKind.BREAK_GLASS and kind is not AdmissionKind.BREAK_GLASS:
+            standing = None  # to be repaired by an ordinary admission
+        going_back = kind is AdmissionKind.ROLLBACK and not settled
+        if kind is AdmissionKind.ROLLBACK and standing is None:
+            raise _never_here(wanted, image)
         for move in held:
-            asked.may_move(move, standing)
+            asked.may_move(move, gathered.records, back=going_back)
+        if going_back:
+            standing = None  # it gets a record of its own
         kept = (gathered.bundles[standing.record], _summary_of(standing, gathered)) if standing else (None, None)
         complete = (
             settled
@@ -187,9 +217,11 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
             shelf=tools.shelf,
             below=asked.below(runnable),
             admitters=[signer.name for signer in wanted.admit.signers],
+            asked=Asked(stage=stage, pipeline=reference_of(pipeline), promoter=_who_signs(tools.signer, pipeline)),
         )
         believed = frozenset(item.record for item in shown.statements)
-        leave = decide(wanted, shown).permit()
+        decision = decide(wanted, shown)
+        leave = decision.permit_in_emergency() if kind is AdmissionKind.BREAK_GLASS else decision.permit()
     return Plan(
         image=image,
         stage=wanted,
@@ -199,6 +231,7 @@ def plan(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: dat
         leave=leave,
         transfers=transfers,
         tags=held,
+        kind=kind,
         decided_at=standing.admission.decided_at if standing else now,
         standing=kept[0],
         summary=kept[1],
@@ -277,8 +310,8 @@ class _Questions:
             for destination in self.destinations
         ]
 
-    def may_move(self, move: TagMove, standing: Link | None) -> None:
-        """A tag moves on only from an image that was itself admitted here, and never back to an earlier one."""
+    def may_move(self, move: TagMove, records: Records, *, back: bool) -> None:
+        """A tag moves on only from an image that was itself admitted here; `back` to an earlier one only on purpose."""
         held = move.now_at
         if held is None or held == self.image.digest:
             return
@@ -286,7 +319,7 @@ class _Questions:
         there = self._gathered(held, (move.place,), reports=False).records
         held_image = Image(digest=held, tag=None, place=move.place)
         holder = _standing(self.stage, held_image, there, pipeline=self.pipeline, now=self.now)
-        if holder is None:
+        if holder is None and not self._was_emergency(there):
             self._not_later(there, where)
             raise TagMoved(
                 "tag-conflict",
@@ -294,13 +327,29 @@ class _Questions:
                 where=where,
                 hint="find out who set the tag, then delete or rename it",
             )
-        if standing is not None and holder.admission.decided_at > standing.admission.decided_at:
+        before, after = self._latest(records), self._latest(there)
+        if not back and before is not None and after is not None and after > before:
             raise AttestationError(
                 "rollback-refused",
                 f"points at {held}, which was admitted after this image; going back needs a decision of its own",
                 where=where,
-                hint="build the older source again as a new image, and promote that",
+                hint=f"samebits rollback {self.stage.name} {self.image.digest}",
             )
+
+    def _was_emergency(self, records: Records) -> bool:
+        """Whether the image came here in an emergency, which may be over: the tag is ours all the same."""
+        return any(
+            it.kind is AdmissionKind.BREAK_GLASS
+            and self.stage.admit.admits(who.signer)
+            and it.pipeline.name == self.pipeline.name
+            and self.pipeline.lineage.includes(it.pipeline.definition)
+            for who, it in records.admissions(self.stage.name)
+        )
+
+    def _latest(self, records: Records) -> datetime | None:
+        """When the image was last admitted here or the tag last went back to it."""
+        admissions = records.admissions(self.stage.name)
+        return max((it.decided_at for who, it in admissions if self.stage.admit.admits(who.signer)), default=None)
 
     def _not_later(self, holder: Records, where: str) -> None:
         """Whoever goes back to an older definition finds that what was admitted since does not count (T092)."""
@@ -372,6 +421,21 @@ def _brings_chain(transfer: Transfer, chain: Chain, gathered: Gathered) -> None:
                     where=transfer.source.at(record),
                     hint="run the same command again",
                 )
+
+
+def _never_here(stage: Stage, image: Image) -> AttestationError:
+    return AttestationError(
+        "rollback-refused",
+        f"was never admitted to {stage.name}, so nothing goes back to it",
+        where=str(image.digest),
+        hint=f"samebits promote {stage.name} {image.digest}",
+    )
+
+
+def _who_signs(signer: Signer | None, pipeline: Pipeline) -> Identity | None:
+    """Whose signature it will be, among all that the definition knows; None without a signer."""
+    known = (one for one in pipeline.identities if signer and signer.is_one_of(Role(name=one.name, signers=(one,))))
+    return next(known, None)
 
 
 def _may_sign(signer: Signer | None, stage: Stage) -> None:
@@ -508,7 +572,7 @@ def _admission(intended: Plan, permit: Permit, copied: Moved, tools: Tools) -> S
         Admission(
             pipeline=reference_of(intended.pipeline),
             stage=intended.stage.name,
-            kind=AdmissionKind.PROMOTION,
+            kind=_kind(intended, permit),
             predecessors=predecessors_of(intended.stage, intended.chain),
             gates=tuple(
                 GateOutcome(
@@ -521,7 +585,7 @@ def _admission(intended: Plan, permit: Permit, copied: Moved, tools: Tools) -> S
                 )
                 for verdict in permit.verdicts
             ),
-            approvals=(),
+            approvals=permit.emergency or _approvals(permit),
             source=str(first.source),
             destination=str(first.destination),
             copied=Copied(manifests=copied.manifests, blobs=copied.blobs, bytes=copied.bytes, mounted=copied.mounted),
@@ -531,6 +595,18 @@ def _admission(intended: Plan, permit: Permit, copied: Moved, tools: Tools) -> S
         ),
         permit.subject,
     )
+
+
+def _kind(intended: Plan, permit: Permit) -> AdmissionKind:
+    """An emergency that no gate refused is an ordinary promotion."""
+    if intended.kind is AdmissionKind.BREAK_GLASS and not permit.emergency:
+        return AdmissionKind.PROMOTION
+    return intended.kind
+
+
+def _approvals(permit: Permit) -> tuple[Digest, ...]:
+    """The approvals that gates counted."""
+    return tuple(digest for verdict in permit.verdicts if verdict.gate == APPROVALS for digest in verdict.evidence)
 
 
 def _summary(intended: Plan, permit: Permit, admission: Bundle, tools: Tools) -> Statement:
@@ -546,6 +622,7 @@ def _summary(intended: Plan, permit: Permit, admission: Bundle, tools: Tools) ->
         pipeline=reference_of(intended.pipeline),
         inputs=tuple(rested_on),
         others=tuple(digest for digest in used if digest in intended.believed and digest not in rested_on),
+        passed=not permit.emergency,
         decided_at=intended.decided_at,
         version=dict(tools.tool).get("version", ""),
     )

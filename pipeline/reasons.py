@@ -428,6 +428,11 @@ _BLOCKED: Final[_Rows] = {
     "self-approval": ("Somebody approved their own work.", "Ask somebody who neither built nor promotes the image."),
     "approval-mismatch": ("The approval is for something else.", "Ask for one for this image and stage."),
     "approval-stale": ("Something changed after it was approved.", "Ask for an approval of what is there now."),
+    "approval-expired": ("The approval was given too long ago.", "Ask for a new one."),
+    "break-glass-not-allowed": (
+        "The definition allows no emergency admission here.",
+        "Promote in the ordinary way; only the owners can add `break-glass` to a stage.",
+    ),
     "break-glass-expired": (
         "The emergency permission has run out.",
         "Promote in the ordinary way, or ask for a new one.",
@@ -595,6 +600,11 @@ _USAGE: Final[_Rows] = {
         "No trust file was named.",
         "Name it with --trust FILE or SAMEBITS_TRUST; it is never taken from the current folder by itself.",
     ),
+    "approval-not-asked": (
+        "The stage asks for no approvals.",
+        "`samebits definition show` lists the gates of every stage.",
+    ),
+    "approval-declined": ("The approver said no.", "Nothing was signed, and nothing was changed."),
     "stage-unknown": ("The definition has no such stage.", "`samebits definition show` lists them."),
     "step-unknown": ("The stage has no such step.", "`samebits definition show` lists the steps of every stage."),
     "reference-malformed": (

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pipeline.decode import AnyWord, AtLeast, AtMost, ByName, Matches, Note, schema
 from registries.digest import Digest
 from registries.errors import UsageError
+from stages.duration import Duration
 from stages.gate import Gate
 from stages.gates import GATES
 from stages.reports import REPORTS
@@ -23,6 +24,7 @@ SCHEMA_ID: Final = "https://samebits.dev/schema/samebits.schema.json"
 STAGES: Final = 100
 STEPS: Final = 100
 
+_DAY: Final = Duration(24, "h")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2}))?", re.ASCII)
 
 Name = Annotated[str, Matches(r"[a-z][a-z0-9-]*", "lower-case letters, digits and dashes, beginning with a letter")]
@@ -114,6 +116,14 @@ class AnyOf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakGlassEntry:
+    """Who may let an image in although gates refuse it: two of them, and only for a time."""
+
+    from_: Annotated[tuple[Name, ...], Note("Of these, two must approve; neither who built nor who promotes it.")]
+    repair_within: Annotated[Duration, Note("How long such an admission counts.")] = _DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntry:
     """A place that an image can be admitted to."""
 
@@ -132,6 +142,9 @@ class StageEntry:
         Note("What must be true of an image to be admitted; `{}` when the chain alone is enough."),
     ] = None
     steps: Annotated[tuple[StepEntry, ...], AtMost(STEPS), Note("What must happen here before the image goes on.")] = ()
+    break_glass: Annotated[
+        BreakGlassEntry | None, Note("Without it, nothing overrules a gate here, not even in an emergency.")
+    ] = None
     tags: Annotated[tuple[str, ...], Note("The tags to set; `{source_tag}` is the tag the image came with.")] = (
         "{source_tag}",
     )

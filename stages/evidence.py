@@ -8,6 +8,7 @@ from typing import Final
 
 from attestations.chain import Chain
 from attestations.identity import Identity
+from attestations.records.admission import PipelineReference
 from attestations.verify import Rejected, Verified
 from registries.digest import Digest
 
@@ -58,6 +59,20 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the question is about: the stage, the definition in force, and who is to sign the admission.
+
+    `promoter` is None where nothing will be signed. `findings` is the digest of what all other gates said, for those
+    that judge last.
+    """
+
+    stage: str
+    pipeline: PipelineReference
+    promoter: Identity | None = None
+    findings: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What `decide` is given. The chain is whole: evidence about an image of unknown origin can't be built.
 
@@ -75,3 +90,4 @@ class Evidence:
     now: datetime
     admitters: tuple[str, ...] = ()
     waivers: tuple[Verified, ...] = ()
+    asked: Asked | None = None

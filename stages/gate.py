@@ -41,7 +41,10 @@ class Verdict:
 
 
 class Gate(Protocol):
-    """One rule. The fields of its dataclass are its options in the definition."""
+    """One rule. The fields of its dataclass are its options in the definition.
+
+    A gate whose class says `judges_last = True` is asked when all others have spoken, and is told what they found.
+    """
 
     def judge(self, evidence: Evidence) -> Verdict:
         """Say whether the evidence is enough. Pure; an exception is a no."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from attestations.identity import Role
 from registries.digest import Digest
+from stages.duration import Duration
 from stages.gate import Gate
 
 
@@ -24,6 +25,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakGlass:
+    """Whose approvals let an image in that gates refuse, and how long such an admission counts."""
+
+    names: tuple[str, ...]
+    repair_within: Duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A stage as believed. `places` are its `host/prefix` registry locations, the first one and its mirrors.
 
@@ -38,6 +47,7 @@ class Stage:
     gates: tuple[tuple[str, Gate], ...]
     steps: tuple[Step, ...]
     tags: tuple[str, ...]
+    break_glass: BreakGlass | None = None
 
     @property
     def is_entry(self) -> bool:

@@ -11,6 +11,7 @@ from attestations.bundle import Bundle
 from attestations.keys import new_key
 from attestations.records.step import StepRecord
 from attestations.signers.key import KeySigner
+from attestations.verify import Verified
 from pipeline import anchors as anchors_file
 from pipeline import audit as audits
 from pipeline import definition as definitions
@@ -18,6 +19,7 @@ from pipeline import promote as promotions
 from pipeline import step as steps
 from pipeline.anchors import Anchors
 from pipeline.definition import Definition, Pipeline, definition_statement, trust
+from pipeline.gather import gather
 from pipeline.places import Image as Found
 from pipeline.places import Places
 from pipeline.promote import Plan, Promotion, Tools
@@ -26,6 +28,7 @@ from registries.errors import NotFound
 from registries.kinds.http import http_registry
 from registries.kinds.memory import MemoryRegistry
 from registries.registry import Location, Registry
+from registries.shelf import Shelf
 from tests.evidence import grype, junit
 from tests.images import Image, image
 
@@ -154,6 +157,13 @@ class World:
 
     def tag(self, stage: str, tag: str) -> Digest | None:
         return promotions.tag_now(self.place(stage), tag)
+
+    def records(self, subject: Digest, stage: str = "prod") -> tuple[Verified, ...]:
+        """What is believed of an image in a stage."""
+        pipeline, revocations = self.pipeline, self.anchors.revocations
+        places = (self.place(stage),)
+        found = gather(subject, places, pipeline=pipeline, revocations=revocations, now=self.now, shelf=Shelf())
+        return found.records.verified
 
     def pass_time(self, **amount: float) -> None:
         self.now += timedelta(**amount)

@@ -7,16 +7,18 @@ from types import MappingProxyType
 from typing import Final
 
 from attestations.records.admission import ADMISSION, Admission
+from attestations.records.approval import APPROVAL, Approval
 from attestations.records.definition import DEFINITION, DefinitionRecord
 from attestations.records.step import STEP, StepRecord
 from attestations.records.waivers import WAIVERS, WaiversRecord
 from attestations.statement import Statement
 
-Record = Admission | StepRecord | DefinitionRecord | WaiversRecord
+Record = Admission | StepRecord | DefinitionRecord | Approval | WaiversRecord
 
 RECORDS: Final[Mapping[str, Callable[[Statement], Record]]] = MappingProxyType(
     {
         ADMISSION: Admission.read,
+        APPROVAL: Approval.read,
         STEP: StepRecord.read,
         DEFINITION: DefinitionRecord.read,
         WAIVERS: WaiversRecord.read,

@@ -49,6 +49,9 @@ def promote(
     image: ImageArgument,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide and show; write nothing.")] = False,
+    break_glass: Annotated[
+        bool, typer.Option("--break-glass", help="In an emergency: let in what gates refuse and two people approved.")
+    ] = False,
     definition: DefinitionOption = None,
     trust: TrustOption = None,
     key: KeyOption = None,
@@ -73,6 +76,7 @@ def promote(
     $ samebits promote test 1.4.2 --key ci-promote.key
     $ samebits promote prod sha256:… -o json    (in CI, signed as the job's own identity)
     """
+    from attestations.records.admission import AdmissionKind
     from pipeline import promote as room
     from pipeline.wiring import Signing
 
@@ -91,8 +95,9 @@ def promote(
         read_only=dry_run,
     )
     wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
-    intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
-    _tell_skipped(session, intended)
+    kind = AdmissionKind.BREAK_GLASS if break_glass else AdmissionKind.PROMOTION
+    intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now, kind=kind)
+    tell_skipped(session, intended)
     if dry_run:
         session.finish(intended)
     else:
@@ -139,11 +144,11 @@ def plan(
     )
     wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
     intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
-    _tell_skipped(session, intended)
+    tell_skipped(session, intended)
     session.finish(intended)
 
 
-def _tell_skipped(session: Session, intended: Plan) -> None:
+def tell_skipped(session: Session, intended: Plan) -> None:
     """What hangs on the image and is left behind, or hidden, does not block; but nobody should have to look for it."""
     for reason in intended.warnings:
         session.output.warn(f"{reason} [{reason.code}]; {reason.hint}")

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from attestations.chain import Link
 from attestations.foreign.attachment import Attachment
+from attestations.records.admission import AdmissionKind
 from pipeline.audit import StageStory, Standing, Story, Verification
 from pipeline.formats.result import Result, Shown, StepDone, Told
 from pipeline.promote import Admitted, Plan, Promotion
@@ -147,6 +148,9 @@ def _stage_details(stage: StageStory) -> Iterable[str]:
 
 def _link_lines(link: Link) -> Iterable[str]:
     yield f"  record {link.record}"
+    if link.admission.kind is not AdmissionKind.PROMOTION:
+        yield f"  kind {link.admission.kind}"
+    yield from (f"  approval {record}" for record in link.admission.approvals)
     for gate in link.admission.gates:
         yield f"  gate {gate.gate}: {gate.verdict} ({_counts(gate.counts)})"
     for before in link.admission.predecessors:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from stages.gate import Gate
+from stages.gates.approvals import Approvals
 from stages.gates.tests import PassingTests
 from stages.gates.vulnerabilities import Vulnerabilities
 
 # Not there yet, and so refused by name in a definition: every other gate of the design (section 5).
 GATES: Final[Mapping[str, type[Gate]]] = {
+    "approvals": Approvals,
     "tests": PassingTests,
     "vulnerabilities": Vulnerabilities,
 }

@@ -176,7 +176,10 @@ ATTACKS: Final[Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]]] = {
         "T100": ("somebody who approves their own work", ("self-approval",)),
         "T101": ("an approval of something else", ("approval-mismatch",)),
         "T102": ("a change after the approval", ("approval-stale",)),
-        "T103": ("an emergency that does not end", ("break-glass-expired",)),
+        "T103": (
+            "an emergency that does not end, or that one person declares",
+            ("break-glass-expired", "break-glass-not-allowed", "approval-missing"),
+        ),
         "T104": ("a record from the future", ("clock-skew",)),
         "T105": ("a dry run that writes", ("write-in-dry-run",)),
         "T106": ("waivers that cover too much", ("waiver-invalid",)),

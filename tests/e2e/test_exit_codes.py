@@ -223,6 +223,48 @@ def test_7_a_registry_that_is_down_may_be_asked_again(tmp_path: Path, nowhere: s
     assert ended.result["exit"] == 7
 
 
+def changed(shop: Shop, folder: Path, prod: str) -> Shop:
+    """The shop with another end of its definition, signed."""
+    twin = shop.twin(folder)
+    text = (folder / "samebits.yaml").read_text()
+    twin.write("samebits.yaml", text[: text.rindex("    gates:\n")] + prod)
+    assert twin.run("definition", "sign", key="owner").code == 0
+    return twin
+
+
+def test_8_a_stage_waits_for_an_approval_and_takes_it(shop: Shop, tmp_path: Path) -> None:
+    twin = changed(shop, tmp_path, "    gates:\n      approvals: {from: [scanner]}\n")
+    image = twin.workshop.in_test("approved")
+
+    waiting = twin.run("promote", "prod", "approved", "-o", "json", key="ci-promote")
+    unasked = twin.run("approve", "prod", "approved", key="scanner")
+    approved = twin.run("approve", "prod", "approved", "--yes", "--words", "seen", "-o", "json", key="scanner")
+    admitted = twin.run("promote", "prod", "approved", "-o", "json", key="ci-promote")
+
+    assert (waiting.code, waiting.reasons) == (8, ["approval-missing"])
+    assert f"samebits approve prod {image.digest}" in waiting.result["reasons"][0]["hint"]
+    assert (unasked.code, unasked.reasons) == (2, ["usage"])
+    assert approved.code == 0, approved.stderr
+    assert "gate approvals: waiting" in approved.stderr
+    assert (admitted.code, admitted.result["verdict"]) == (0, "admitted")
+
+
+def test_a_tag_goes_back_only_by_rollback(shop: Shop, tmp_path: Path) -> None:
+    shop = changed(shop, tmp_path, "    gates: {}\n    tags: [stable]\n")
+    older, newer = (shop.workshop.in_test(version) for version in ("back-1", "back-2"))
+    for version in ("back-1", "back-2"):
+        assert shop.run("promote", "prod", version, key="ci-promote").code == 0
+
+    refused = shop.run("promote", "prod", "back-1", "-o", "json", key="ci-promote")
+    shown = shop.run("rollback", "prod", "back-1", "--dry-run")
+    done = shop.run("rollback", "prod", "back-1", "-o", "json", key="ci-promote")
+
+    assert (refused.code, refused.reasons) == (3, ["rollback-refused"])
+    assert refused.result["reasons"][0]["hint"] == f"samebits rollback prod {older.digest}"
+    assert (shown.code, done.code) == (0, 0), shown.stderr + done.stderr
+    assert done.result["image"] == str(older.digest) != str(newer.digest)
+
+
 def test_an_audit_says_what_it_could_not_read_and_shows_the_rest(shop: Shop, tmp_path: Path) -> None:
     with FaultRegistry() as registry:
         half = initialized(tmp_path, shop.registry, registry.host)

@@ -58,10 +58,11 @@ def key_file(world: World, name: str, folder: Path) -> str:
     return str(path)
 
 
-def records(world: World, image: Image, stage: str) -> dict[str, Bundle]:
-    """By predicate type; of several, the last."""
-    found = store.fetch((world.place(stage),), image.digest).bundles
-    return {json.loads(bundle.envelope.payload)["predicateType"]: bundle for bundle in found}
+def admission(world: World, image: Image) -> Bundle:
+    """The record of the admission to `prod`, beside those of the stages before."""
+    found = store.fetch((world.place("prod"),), image.digest).bundles
+    said = ((json.loads(bundle.envelope.payload), bundle) for bundle in found)
+    return next(it for says, it in said if says["predicateType"] == ADMISSION and says["predicate"]["stage"] == "prod")
 
 
 def summary(world: World, image: Image) -> Bundle:
@@ -148,19 +149,19 @@ def test_oras_regctl_and_crane_list_and_fetch_the_records(shop: tuple[World, Ima
         )
     )
     assert {one["digest"] for one in listed["descriptors"]} == bundles
-    record = records(world, image, "prod")[ADMISSION]
+    record = admission(world, image)
     assert peers.run("crane", "blob", f"{world.place('prod')}@{record.record}").encode() == record.content
 
 
 def test_sigstore_python_reads_no_bundle_of_a_key(shop: tuple[World, Image]) -> None:
-    content = records(*shop, "prod")[ADMISSION].content
+    content = admission(*shop).content
     with pytest.raises(Exception, match=r"(?i)certificate|tlog"):
         TheirBundle.from_json(content)
 
 
 def test_sigstore_verify_from_npm_verifies_a_record_of_a_key(shop: tuple[World, Image], tmp_path: Path) -> None:
     world, image = shop
-    record = records(world, image, "prod")[ADMISSION]
+    record = admission(world, image)
     signer = key_file(world, "ci-promote", tmp_path)
     done = node(Sigstore().root(), record.content, tmp_path, signer)
     assert (done.returncode, done.stdout.encode()) == (0, record.envelope.payload), done.stderr

@@ -38,6 +38,7 @@ from registries.digest import Digest
 from registries.errors import ContentError, Refusal, UsageError
 from registries.strict_json import dumps
 from stages.finding import Severity
+from stages.gates import GATES
 from stages.gates.tests import PassingTests
 from stages.gates.vulnerabilities import Vulnerabilities
 from stages.reports import REPORTS
@@ -465,7 +466,7 @@ stages:
 
 def test_the_design_s_example_is_read_and_gates_that_do_not_exist_are_named() -> None:
     assert [(where, code, hint) for where, code, _, hint in refused(EXAMPLE)] == [
-        ("samebits.yaml:20:7", "policy-key-unknown", "known: tests, vulnerabilities"),
+        ("samebits.yaml:20:7", "policy-key-unknown", f"known: {', '.join(GATES)}"),
         ("samebits.yaml:29:7", "policy-key-unknown", "did you mean `vulnerabilities`?"),
     ]
     lines = [line for line in EXAMPLE.splitlines() if "provenance" not in line and "vulnerabilty" not in line]
