@@ -250,9 +250,9 @@ class _Reader:
             if fault := _tag_fault(tag):
                 self._fault(fault, *here, "tags", index)
         for name, gate in (entry.gates or {}).items():
-            for option in ("by", "from"):
-                names = _listed(gate, option) or _listed(gate, f"{option}_")
-                self.signers.check(self.document, (*here, "gates", name, option), names)
+            for option in ("by", "from_", "provenance_by"):
+                key = option.rstrip("_").replace("_", "-")
+                self.signers.check(self.document, (*here, "gates", name, key), _listed(gate, option))
         return Stage(
             name=entry.name,
             after=_after(entry),

@@ -393,6 +393,10 @@ _BLOCKED: Final[_Rows] = {
         "The image has a vulnerability that the gate does not let pass.",
         "Update the package and build again, or ask the owner of the policy for a waiver.",
     ),
+    "alert-found": (
+        "Static analysis has found something that the gate does not let pass.",
+        "Correct it and build again, or ask the owner of the policy for a waiver.",
+    ),
     "tests-failed": ("Tests have failed.", "Fix them, build again, and record the new results."),
     "attestation-missing": (
         "The gate finds no evidence of the kind that it asks for.",

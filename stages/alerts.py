@@ -12,7 +12,7 @@ from registries.errors import ContentError, Reason, UsageError
 from stages import provenance
 from stages.attested import counted, covers
 from stages.duration import Duration
-from stages.evidence import Evidence, Report
+from stages.evidence import UNDATED, Evidence, Report
 from stages.finding import Severity
 from stages.gate import Outcome, Verdict
 from stages.recorded import ANY_STEP, again, ahead, command, date_of, digests, place, refused, stage_of, too_old
@@ -81,7 +81,7 @@ def judge(gate: str, options: Options, evidence: Evidence) -> Verdict:
         reasons=(*faults, *over),
         counts=by_severity(alerts),
         evidence=digests([*(run.report for run in counting), *targets.reports]),
-        newest_data=max((run.date for run in counting), default=None),
+        newest_data=max((run.date for run in counting if run.date != UNDATED), default=None),
     )
 
 

@@ -63,6 +63,8 @@ def unknown(gate: str, evidence: Evidence, builds: Builds) -> tuple[Reason, ...]
     """What is missing for the source to be known: a provenance of each platform, and in each one commit."""
     where = f"gate {gate}"
     hint = "have the builder attest SLSA provenance about the image, and name it in the gate"
+    if not evidence.platforms:
+        return (Reason("attestation-missing", "the image has no platform that could have provenance", where),)
     missing = tuple(
         Reason(
             "attestation-missing",

@@ -64,9 +64,9 @@ def date_of(report: Report, said: datetime | None) -> datetime:
 
     An attestation whose time nothing proves is as old as it says: its signer vouches for that, as that of a step does.
     """
-    if said is None or report.finished_at == UNDATED:
+    if report.finished_at == UNDATED:
         return said or UNDATED
-    return min(report.finished_at, said)
+    return report.finished_at if said is None else min(report.finished_at, said)
 
 
 def ahead(date: datetime, *, now: datetime, where: str) -> Iterator[Reason]:

@@ -166,6 +166,77 @@ def junit(passed: int = 1, failed: int = 0, skipped: int = 0, errors: int = 0) -
     return f'<testsuite name="shop" {claims}>{"".join(cases)}</testsuite>'.encode()
 
 
+COMMIT = "a1" * 20
+REPOSITORY = "github.com/acme/shop"
+BUILDER = "https://builder.example/one"
+
+
+def sarif(
+    *results: dict[str, Any],
+    tool: str = "Finder",
+    commit: str = COMMIT,
+    repository: str = f"https://{REPOSITORY}",
+    about: Sequence[Digest] = (),
+    ended_at: datetime | None = None,
+) -> bytes:
+    """A SARIF report of one run, about a commit, or about an image where that is named."""
+    invocation: dict[str, Any] = {"executionSuccessful": True}
+    if ended_at is not None:
+        invocation["endTimeUtc"] = ended_at.isoformat()
+    run: dict[str, Any] = {
+        "tool": {"driver": {"name": tool, "version": "1.0", "rules": [{"id": "R1"}]}},
+        "invocations": [invocation],
+        "results": list(results),
+    }
+    if commit:
+        run["versionControlProvenance"] = [{"repositoryUri": repository, "revisionId": commit}]
+    if about:
+        run["properties"] = {"repoDigests": [f"shop/api@{digest}" for digest in about]}
+    return json.dumps({"version": "2.1.0", "runs": [run]}).encode()
+
+
+def alert(rule: str = "R1", level: str = "error", **more: Any) -> dict[str, Any]:
+    """A result in a SARIF report."""
+    where = {"physicalLocation": {"artifactLocation": {"uri": "shop.py"}, "region": {"startLine": 6}}}
+    return {"ruleId": rule, "level": level, "message": {"text": "bad"}, "locations": [where], **more}
+
+
+def slsa(
+    *,
+    builder: str = BUILDER,
+    repository: str = f"https://{REPOSITORY}",
+    ref: str = "refs/heads/main",
+    commit: str = COMMIT,
+    **parameters: Any,
+) -> dict[str, Any]:
+    """A predicate of SLSA provenance version 1."""
+    external = {"workflow": {"repository": repository, "ref": ref, "path": "build.yml"}, **parameters}
+    return {
+        "buildDefinition": {
+            "buildType": "https://builder.example/type/v1",
+            "externalParameters": external,
+            "resolvedDependencies": [{"uri": f"git+{repository}@{ref}", "digest": {"gitCommit": commit}}],
+        },
+        "runDetails": {"builder": {"id": builder}},
+    }
+
+
+def provenance(**said: Any) -> bytes:
+    """The same as a file that a step records."""
+    return json.dumps(slsa(**said)).encode()
+
+
+def cyclonedx(*packages: str, about: Digest | None = AMD64.manifest, made_at: datetime | None = None) -> bytes:
+    """A CycloneDX bill of one platform."""
+    image = {"type": "container", "name": "shop/api", "version": str(about or "1.0")}
+    metadata: dict[str, Any] = {"component": image}
+    if made_at is not None:
+        metadata["timestamp"] = made_at.isoformat()
+    components = [{"type": "library", "name": name, "version": "1.0"} for name in packages]
+    value = {"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": metadata, "components": components}
+    return json.dumps(value).encode()
+
+
 _PIPELINE = PipelineReference(name="shop", definition=Digest.of(b"definition"), version=1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from registries.errors import UsageError
 from stages import alerts
 from stages.alerts import On
 from stages.duration import Duration
@@ -35,6 +36,8 @@ class PolicyReport:
 
     def __post_init__(self) -> None:
         alerts.check(self)
+        if not self.tools:
+            raise UsageError("definition-invalid", "`tools` is empty; name those that must have run")
 
     def judge(self, evidence: Evidence) -> Verdict:
         """See `stages.alerts.judge`."""

@@ -10,7 +10,7 @@ from typing import Final
 from registries.errors import ContentError, Reason, UsageError
 from stages.attested import counted, covers
 from stages.duration import Duration
-from stages.evidence import Evidence, Platform, Report
+from stages.evidence import UNDATED, Evidence, Platform, Report
 from stages.gate import Outcome, Verdict
 from stages.recorded import ANY_STEP, again, ahead, command, date_of, digests, place, refused, stage_of, too_old
 from stages.report import Components
@@ -23,8 +23,8 @@ NAME: Final = "sbom"
 class BillOfMaterials:
     """A CycloneDX or SPDX bill of each platform, recorded or attested, that lists at least `min_components` packages.
 
-    A bill must name the platform's digest itself; with `names_image: false` it is enough that a signed statement is about
-    the image. `by` limits bills to those of these signers. `max_age` is the greatest age of a bill.
+    A bill must name the platform's digest itself; with `names_image: false` it is enough that a signed statement is
+    about the image. `by` limits bills to those of these signers. `max_age` is the greatest age of a bill.
     """
 
     by: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class BillOfMaterials:
             reasons=tuple(faults),
             counts=(("bills", len(bills)), ("components", sum(bill.components.number for bill in bills))),
             evidence=digests(bill.report for bill in bills),
-            newest_data=max((bill.date for bill in bills), default=None),
+            newest_data=max((bill.date for bill in bills if bill.date != UNDATED), default=None),
         )
 
     def _bills(self, evidence: Evidence) -> tuple[list[_Bill], list[Reason]]:

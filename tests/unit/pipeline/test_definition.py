@@ -38,10 +38,12 @@ from registries.digest import Digest
 from registries.errors import ContentError, Refusal, UsageError
 from registries.strict_json import dumps
 from stages.finding import Severity
-from stages.gates import GATES
+from stages.gates.provenance import BuildProvenance
+from stages.gates.sast import StaticAnalysis
 from stages.gates.tests import PassingTests
 from stages.gates.vulnerabilities import Vulnerabilities
 from stages.reports import REPORTS
+from stages.source import Repository
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NAMES = ("alice", "bob", "carol", "ci-promote", "office", "scanner", "stranger", "vault")
@@ -442,6 +444,7 @@ stages:
     admit: [ci-build]
     gates:
       provenance: {builder: x, source: github.com/acme/shop}
+      sast: {max: none, at-or-above: medium, on: source}
     steps:
       - {name: sbom, by: [ci-build], evidence: cyclonedx}
   - name: test
@@ -466,12 +469,14 @@ stages:
 
 def test_the_design_s_example_is_read_and_gates_that_do_not_exist_are_named() -> None:
     assert [(where, code, hint) for where, code, _, hint in refused(EXAMPLE)] == [
-        ("samebits.yaml:20:7", "policy-key-unknown", f"known: {', '.join(GATES)}"),
-        ("samebits.yaml:29:7", "policy-key-unknown", "did you mean `vulnerabilities`?"),
+        ("samebits.yaml:30:7", "policy-key-unknown", "did you mean `vulnerabilities`?"),
     ]
-    lines = [line for line in EXAMPLE.splitlines() if "provenance" not in line and "vulnerabilty" not in line]
-    example = reading("\n".join(lines).replace("gates:\n    steps", "gates: {}\n    steps"))
+    example = reading("\n".join(line for line in EXAMPLE.splitlines() if "vulnerabilty" not in line))
     assert [stage.name for stage in example.stages] == ["build", "test", "prod"]
+    assert dict(example.stages[0].gates) == {
+        "provenance": BuildProvenance(builder="x", source=Repository("github.com/acme/shop")),
+        "sast": StaticAnalysis(at_or_above=Severity.MEDIUM),
+    }
 
 
 # believing

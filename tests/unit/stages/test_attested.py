@@ -5,7 +5,9 @@ import json
 from attestations.statement import Statement
 from registries.digest import Digest
 from stages.attested import Counted, counted, covers
+from stages.duration import Duration
 from stages.evidence import UNDATED
+from stages.recorded import date_of, too_old
 from tests.evidence import AMD64, ARM64, HOUR, NOW, STRANGER, SUBJECT, attested, evidence, rejected, report
 
 SBOM = "https://cyclonedx.org/bom"
@@ -43,6 +45,18 @@ def test_an_attestation_is_a_report_with_the_bytes_that_were_signed() -> None:
 def test_a_time_that_nothing_proves_is_no_time() -> None:
     (found,) = seen(attested(SBOM, {}, proved_time=None)).reports
     assert found.finished_at == UNDATED
+
+
+def test_of_two_dates_the_older_one_counts_and_one_that_nothing_proves_is_what_the_report_says() -> None:
+    (dated,) = seen(attested(SBOM, {})).reports
+    (undated,) = seen(attested(SBOM, {}, proved_time=None)).reports
+    assert date_of(dated, None) == NOW - HOUR
+    assert date_of(dated, NOW) == NOW - HOUR
+    assert date_of(dated, NOW - 2 * HOUR) == NOW - 2 * HOUR
+    assert date_of(undated, NOW) == NOW
+    assert date_of(undated, None) == UNDATED
+    (reason,) = too_old("it", UNDATED, Duration.parse("1w"), now=NOW, where="here", hint="")
+    assert (reason.code, "nothing shows when it was made" in reason.message) == ("evidence-too-old", True)
 
 
 def test_only_listed_types_count_letter_for_letter() -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from attestations.chain import CLOCK_TOLERANCE
+from attestations.verify import Verified
+from registries.digest import Digest
 from registries.errors import UsageError
 from stages.duration import Duration
 from stages.gate import Outcome, Verdict
 from stages.gates.tests import PassingTests
-from tests.evidence import HOUR, NOW, SUBJECT, evidence, junit, report, trivy
+from tests.evidence import AMD64, ARM64, HOUR, NOW, SUBJECT, attested, evidence, junit, report, trivy
 
 SECOND = timedelta(seconds=1)
 GATE = PassingTests()
@@ -75,7 +78,7 @@ def test_only_reports_by_the_named_signers_count() -> None:
     assert gate.judge(evidence(mine, foreign)).outcome is Outcome.PASSED
     verdict = gate.judge(evidence(foreign))
     assert codes(verdict) == ["attestation-missing"]
-    assert verdict.reasons[0].message.endswith("signed by ci")
+    assert "no step of the chain has a test report signed by ci; " in verdict.reasons[0].message
 
 
 def test_only_the_named_steps_count_and_each_must_have_a_report() -> None:
@@ -121,3 +124,46 @@ def test_an_unreadable_report_is_a_no_even_beside_a_good_one(content: bytes, cod
     assert (verdict.outcome, codes(verdict)) == (Outcome.NOT_CHECKED, [code])
     assert verdict.reasons[0].where == f"gate tests, test second, junit report {bad.digest}"
     assert verdict.evidence == (good.record, good.digest)
+
+
+RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+
+
+def said(
+    result: str = "PASSED", *, about: tuple[Digest, ...] = (SUBJECT,), signer: str = "ci", **lists: Any
+) -> Verified:
+    predicate = {"result": result, "configuration": [], "passedTests": ["a", "b"], **lists}
+    return attested(RESULT, predicate, about=about, signer=signer)
+
+
+def test_an_attested_test_result_counts_by_a_signer_whom_the_gate_names() -> None:
+    gate, made = PassingTests(by=("ci",), min_tests=2), said()
+    verdict = gate.judge(evidence(statements=(made,)))
+    assert (verdict.outcome, verdict.evidence) == (Outcome.PASSED, (made.record,))
+    assert codes(gate.judge(evidence(statements=(said(signer="other"),)))) == ["attestation-missing"]
+    assert codes(PassingTests().judge(evidence(statements=(made,)))) == ["attestation-missing"]
+    assert PassingTests().judge(evidence(statements=(made,), admitters=("ci",))).outcome is Outcome.PASSED
+    assert codes(gate.judge(evidence(statements=(said(passedTests=[]),)))) == ["evidence-empty"]
+    assert codes(gate.judge(evidence(statements=(said("FAILED", failedTests=["c"]),)))) == ["tests-failed"]
+
+
+def test_warnings_are_failures_unless_the_gate_accepts_them() -> None:
+    warned = evidence(statements=(said("WARNED", warnedTests=["slow"]),))
+    verdict = PassingTests(by=("ci",)).judge(warned)
+    assert codes(verdict) == ["tests-failed"]
+    assert "1 of 3 tests ended with a warning: slow" in verdict.reasons[0].message
+    assert PassingTests(by=("ci",), accept_warnings=True).judge(warned).outcome is Outcome.PASSED
+
+
+def test_test_results_about_platforms_must_be_about_each() -> None:
+    gate, parts = PassingTests(by=("ci",)), (said(about=(AMD64.manifest,)), said(about=(ARM64.manifest,)))
+    both = (AMD64, ARM64)
+    assert gate.judge(evidence(statements=parts, platforms=both)).outcome is Outcome.PASSED
+    assert codes(gate.judge(evidence(statements=parts[:1], platforms=both))) == ["attestation-missing"]
+
+
+def test_a_gate_that_names_steps_counts_no_attestation() -> None:
+    gate = PassingTests(by=("ci",), steps=("unit",))
+    assert codes(gate.judge(evidence(statements=(said(),)))) == ["attestation-missing"]
+    unit = report("junit", junit(), signer="ci", step="unit")
+    assert gate.judge(evidence(unit, statements=(said("FAILED"),))).outcome is Outcome.PASSED
