@@ -10,7 +10,7 @@ from attestations.errors import AttestationError
 from attestations.identity import Role
 from attestations.records.approval import Approval, ApprovalKind, approval_statement
 from pipeline.definition import Pipeline
-from pipeline.gather import chain_before, evidence, gather, of_platforms, with_attached
+from pipeline.gather import chain_before, configurations, evidence, gather, of_platforms, with_attached
 from pipeline.places import Image
 from pipeline.promote import Tools, reference_of
 from registries.copy import platforms
@@ -47,7 +47,8 @@ def review(image: Image, stage: str, *, kind: ApprovalKind, pipeline: Pipeline, 
     )
     gathered = with_attached(gathered, places, pipeline=pipeline, revocations=revocations, now=now, shelf=shelf)
     chain = chain_before(stage, image, gathered.records, pipeline=pipeline, now=now)
-    found = platforms(image.place, tree(image.place, image.digest, shelf=shelf))
+    whole = tree(image.place, image.digest, shelf=shelf)
+    found = platforms(image.place, whole)
     below = of_platforms(found, image.digest, places, pipeline=pipeline, revocations=revocations, now=now, shelf=shelf)
     shown = evidence(
         found,
@@ -58,6 +59,7 @@ def review(image: Image, stage: str, *, kind: ApprovalKind, pipeline: Pipeline, 
         shelf=shelf,
         below=below,
         admitters=[signer.name for signer in wanted.admit.signers],
+        configs=configurations(wanted, whole, image.place, shelf=shelf),
         asked=Asked(stage=stage, pipeline=reference_of(pipeline)),
     )
     return Review(image=image, stage=wanted, pipeline=pipeline, decision=decide(wanted, shown), kind=kind)

@@ -52,10 +52,14 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ByName:
-    """In `Annotated[Mapping[str, …], …]`: each key names the dataclass that its value is."""
+    """In `Annotated[Mapping[str, …], …]`: each key names the dataclass that its value is.
+
+    `beside` is a dataclass that holds the value in its first field; its other fields are keys of each value too.
+    """
 
     kinds: Mapping[str, type]
     noun: str
+    beside: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +303,25 @@ class _Field:
 
 
 @dataclass(frozen=True, slots=True)
+class _Holder:
+    """A dataclass around another one, which is in the field of this name."""
+
+    kind: Any
+    field: str
+
+    def holding(self, kind: Any, values: Mapping[str, Any]) -> Any:
+        own = {field.name for field in dataclasses.fields(self.kind)}
+        inner = kind(**{name: value for name, value in values.items() if name not in own})
+        return self.kind(**{self.field: inner}, **{name: value for name, value in values.items() if name in own})
+
+
+@dataclass(frozen=True, slots=True)
 class _Record:
     """A mapping whose keys are the fields of a dataclass."""
 
     kind: Any
     fields: Mapping[str, _Field]
+    holder: _Holder | None = None
 
     @property
     def says(self) -> str:
@@ -332,7 +350,7 @@ class _Record:
         if BAD in values.values():
             return BAD
         try:
-            return self.kind(**values)
+            return self.kind(**values) if self.holder is None else self.holder.holding(self.kind, values)
         except Refusal as error:
             return _refused(node, name, error, faults)
 
@@ -450,7 +468,10 @@ def _annotated(hint: Any, marks: tuple[Any, ...]) -> Shape:
             case AtMost() if isinstance(shape, _List):
                 shape = dataclasses.replace(shape, most=mark.number)
             case ByName():
-                shape = _Table({name: _record(kind) for name, kind in mark.kinds.items()}, mark.noun)
+                records = {name: _record(kind) for name, kind in mark.kinds.items()}
+                if mark.beside is not None:
+                    records = {name: _held(record, mark.beside) for name, record in records.items()}
+                shape = _Table(records, mark.noun)
             case _:
                 pass  # a note says nothing about what is allowed
     if shape is None:
@@ -462,6 +483,14 @@ def _annotated(hint: Any, marks: tuple[Any, ...]) -> Shape:
 def _record(kind: Any) -> _Record:
     hints = get_type_hints(kind, include_extras=True)
     return _Record(kind, {_key(field.name): _field(field, hints[field.name]) for field in dataclasses.fields(kind)})
+
+
+def _held(record: _Record, beside: type) -> _Record:
+    """The record with the keys of `beside`, which then holds it."""
+    holder, *_ = dataclasses.fields(beside)
+    hints = get_type_hints(beside, include_extras=True)
+    more = {_key(field.name): _field(field, hints[field.name]) for field in dataclasses.fields(beside)[1:]}
+    return dataclasses.replace(record, fields={**record.fields, **more}, holder=_Holder(beside, holder.name))
 
 
 def _field(field: dataclasses.Field[Any], hint: Any) -> _Field:

@@ -249,8 +249,8 @@ class _Reader:
         for index, tag in enumerate(entry.tags):
             if fault := _tag_fault(tag):
                 self._fault(fault, *here, "tags", index)
-        for name, gate in (entry.gates or {}).items():
-            for option in ("by", "from_", "provenance_by"):
+        for name, gate in entry.rules.items():
+            for option in ("by", "from_", "except_", "provenance_by"):
                 key = option.rstrip("_").replace("_", "-")
                 self.signers.check(self.document, (*here, "gates", name, key), _listed(gate, option))
         return Stage(
@@ -259,10 +259,13 @@ class _Reader:
             any_of=isinstance(entry.after, AnyOf),
             places=_places(entry),
             admit=self.signers.role(self.document, (*here, "admit"), f"{entry.name}: admit", entry.admit),
-            gates=tuple((entry.gates or {}).items()),
+            gates=tuple(entry.rules.items()),
             steps=tuple(self._step(entry, step, number, index) for index, step in enumerate(entry.steps)),
             tags=entry.tags,
             break_glass=self._break_glass(entry, number),
+            effective_on=tuple(
+                (name, gate.effective_on.time) for name, gate in (entry.gates or {}).items() if gate.effective_on
+            ),
         )
 
     def _break_glass(self, stage: StageEntry, number: int) -> BreakGlass | None:
@@ -294,7 +297,7 @@ class _Reader:
     def _check_gates(self) -> None:
         """The `steps` that a gate names are steps of the stages before."""
         for number, stage in enumerate(self.file.stages):
-            named = ((name, _listed(gate, "steps")) for name, gate in (stage.gates or {}).items())
+            named = ((name, _listed(gate, "steps")) for name, gate in stage.rules.items())
             known = self._steps_before(stage)
             for name, steps in named:
                 for index, step in enumerate(steps):

@@ -21,10 +21,11 @@ from pipeline.places import Image
 from registries import tree
 from registries.digest import Digest
 from registries.errors import Reason
-from registries.limits import QUESTIONS_AT_ONCE
+from registries.limits import MANIFEST_BYTES, QUESTIONS_AT_ONCE
 from registries.registry import Location
 from registries.shelf import Shelf
 from stages.evidence import Asked, Evidence, Platform, Report
+from stages.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,7 @@ def evidence(
     below: Sequence[Records] = (),
     admitters: Sequence[str] = (),
     asked: Asked | None = None,
+    configs: Mapping[Digest, bytes] | None = None,
 ) -> Evidence:
     """What the gates may see; the reports of the chain's steps are read here, so that gates need no I/O.
 
@@ -204,7 +206,18 @@ def evidence(
         now=now,
         admitters=tuple(admitters),
         asked=asked,
+        configs=configs or {},
     )
+
+
+def configurations(stage: Stage, found: tree.Tree, place: Location, *, shelf: Shelf) -> dict[Digest, bytes]:
+    """The configurations of all platforms, where a gate looks at them; one that is too large is left out."""
+    if not any(getattr(gate, "needs_config", False) for _, gate in stage.gates):
+        return {}
+    wanted = {it.config.digest: it.config for it in found.manifests.values() if it.config is not None}
+    small = [config for config in wanted.values() if config.size <= MANIFEST_BYTES]
+    with ThreadPoolExecutor(max_workers=QUESTIONS_AT_ONCE) as pool:
+        return dict(pool.map(lambda config: (config.digest, shelf.blob(place, config)), small))
 
 
 def _reports(chain: Chain, places: Sequence[Location], shelf: Shelf) -> list[Report]:

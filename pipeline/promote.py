@@ -35,7 +35,16 @@ from attestations.summary import summarizes, summary_statement
 from attestations.verify import Signer
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
-from pipeline.gather import Gathered, chain_before, chain_to, evidence, gather, of_platforms, with_attached
+from pipeline.gather import (
+    Gathered,
+    chain_before,
+    chain_to,
+    configurations,
+    evidence,
+    gather,
+    of_platforms,
+    with_attached,
+)
 from pipeline.places import Image, Places
 from registries.copy import JOBS, Moved, Progress, Transfer, copy_content, plan_copy, platforms, set_legacy_tags
 from registries.digest import Digest
@@ -217,6 +226,7 @@ def plan(
             shelf=tools.shelf,
             below=asked.below(runnable),
             admitters=[signer.name for signer in wanted.admit.signers],
+            configs=configurations(wanted, found, image.place, shelf=tools.shelf),
             asked=Asked(stage=stage, pipeline=reference_of(pipeline), promoter=_who_signs(tools.signer, pipeline)),
         )
         believed = frozenset(item.record for item in shown.statements)
@@ -236,7 +246,7 @@ def plan(
         standing=kept[0],
         summary=kept[1],
         believed=believed,
-        warnings=() if isinstance(leave, Admitted) else _hidden(image, wanted, gathered),
+        warnings=() if isinstance(leave, Admitted) else (*_warned(leave), *_hidden(image, wanted, gathered)),
     )
 
 
@@ -465,6 +475,11 @@ def predecessors_of(stage: Stage, chain: Chain) -> tuple[Predecessor, ...]:
         )
         for link in links
     )
+
+
+def _warned(permit: Permit) -> tuple[Reason, ...]:
+    """What gates had to say and did not block for."""
+    return tuple(warning for verdict in permit.verdicts for warning in verdict.warnings)
 
 
 def _hidden(image: Image, stage: Stage, gathered: Gathered) -> tuple[Reason, ...]:

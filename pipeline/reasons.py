@@ -429,6 +429,10 @@ _BLOCKED: Final[_Rows] = {
         "A statement that something is not exploitable does not count.",
         "It must be signed by somebody the gate names, about this image, with a justification.",
     ),
+    "config-refused": (
+        "The image starts in a way that the definition does not allow.",
+        "Change how it is built; the message says what and where.",
+    ),
     "self-approval": ("Somebody approved their own work.", "Ask somebody who neither built nor promotes the image."),
     "approval-mismatch": ("The approval is for something else.", "Ask for one for this image and stage."),
     "approval-stale": ("Something changed after it was approved.", "Ask for an approval of what is there now."),
@@ -583,6 +587,8 @@ _UNAVAILABLE: Final[_Rows] = {
 
 _WAITING: Final[_Rows] = {
     "approval-missing": ("Approvals are missing.", "Ask for them, then run it again."),
+    "stage-frozen": ("Nothing is admitted at this time.", "Run it again when the definition's `freeze` is over."),
+    "soak-too-short": ("The image has not been in the stage before for long enough.", "Run it again later."),
 }
 
 _USAGE: Final[_Rows] = {

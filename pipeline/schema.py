@@ -124,6 +124,14 @@ class BreakGlassEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateEntry:
+    """A gate with its options, and what every gate may carry."""
+
+    gate: Gate
+    effective_on: Annotated[Moment | None, Note("Before this day the gate warns; from then on it blocks.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntry:
     """A place that an image can be admitted to."""
 
@@ -137,8 +145,8 @@ class StageEntry:
         Note("The stages before: all of them, or any-of. Without it, images enter here."),
     ] = None
     gates: Annotated[
-        Mapping[str, Gate] | None,
-        ByName(GATES, "gate"),
+        Mapping[str, GateEntry] | None,
+        ByName(GATES, "gate", beside=GateEntry),
         Note("What must be true of an image to be admitted; `{}` when the chain alone is enough."),
     ] = None
     steps: Annotated[tuple[StepEntry, ...], AtMost(STEPS), Note("What must happen here before the image goes on.")] = ()
@@ -148,6 +156,11 @@ class StageEntry:
     tags: Annotated[tuple[str, ...], Note("The tags to set; `{source_tag}` is the tag the image came with.")] = (
         "{source_tag}",
     )
+
+    @property
+    def rules(self) -> Mapping[str, Gate]:
+        """The gates by name."""
+        return {name: entry.gate for name, entry in (self.gates or {}).items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

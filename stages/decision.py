@@ -96,10 +96,12 @@ def decide(stage: Stage, evidence: Evidence) -> Decision:
     """Ask every gate of the stage, whatever the others said; those that judge last are told what the others found."""
     lasts = _lasts(stage)
     first = {
-        name: _ask(name, gate, evidence) for (name, gate), last in zip(stage.gates, lasts, strict=True) if not last
+        name: _ask(stage, name, gate, evidence)
+        for (name, gate), last in zip(stage.gates, lasts, strict=True)
+        if not last
     }
     told = _told(evidence, findings_of(first.values()))
-    verdicts = tuple(first[name] if name in first else _ask(name, gate, told) for name, gate in stage.gates)
+    verdicts = tuple(first[name] if name in first else _ask(stage, name, gate, told) for name, gate in stage.gates)
     return Decision(stage=stage, evidence=evidence, verdicts=verdicts)
 
 
@@ -128,7 +130,7 @@ def _told(evidence: Evidence, findings: Digest) -> Evidence:
     return evidence if asked is None else replace(evidence, asked=replace(asked, findings=findings))
 
 
-def _ask(name: str, gate: Gate, evidence: Evidence) -> Verdict:
+def _ask(stage: Stage, name: str, gate: Gate, evidence: Evidence) -> Verdict:
     try:
         verdict = gate.judge(evidence)
     except Exception as error:  # noqa: BLE001  a gate that fails must say no, with its name, whatever it failed with
@@ -137,11 +139,17 @@ def _ask(name: str, gate: Gate, evidence: Evidence) -> Verdict:
             outcome=Outcome.NOT_CHECKED,
             reasons=(Reason("gate-error", f"the gate failed: {type(error).__name__}: {error}", where=f"gate {name}"),),
         )
-    return verdict
+    if verdict.outcome is Outcome.WARNED:  # that is not for a gate to say
+        verdict = replace(verdict, outcome=Outcome.NOT_CHECKED)
+    day = dict(stage.effective_on).get(name)
+    if day is None or evidence.now >= day or verdict.outcome is Outcome.PASSED:
+        return verdict
+    said = (replace(reason, message=f"blocks from {day:%Y-%m-%d} on: {reason.message}") for reason in verdict.reasons)
+    return replace(verdict, outcome=Outcome.WARNED, reasons=(), warnings=(*verdict.warnings, *said))
 
 
 def _reasons(verdict: Verdict) -> Sequence[Reason]:
-    if verdict.outcome is Outcome.PASSED:
+    if verdict.outcome in (Outcome.PASSED, Outcome.WARNED):
         return ()
     if verdict.reasons:
         return verdict.reasons

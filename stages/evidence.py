@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -77,6 +78,7 @@ class Evidence:
     """What `decide` is given. The chain is whole: evidence about an image of unknown origin can't be built.
 
     `statements` are believed statements about the image or one of its platforms by any signer of the definition.
+    `configs` are the platforms' configurations by digest, where a gate needs them.
     `waivers` are waivers records (`WaiversRecord`) for this pipeline, by any signer of the definition.
     `admitters` are the names of those who may admit to the stage: where a gate names nobody, their attestations count.
     """
@@ -91,3 +93,4 @@ class Evidence:
     admitters: tuple[str, ...] = ()
     waivers: tuple[Verified, ...] = ()
     asked: Asked | None = None
+    configs: Mapping[Digest, bytes] = field(default_factory=dict)

@@ -14,9 +14,10 @@ from stages.evidence import Evidence
 
 
 class Outcome(StrEnum):
-    """What a gate can say. Only `passed` lets an image through."""
+    """What a gate can say. Only `passed` lets an image through, and `warned`: a no that is not in force yet."""
 
     PASSED = "passed"
+    WARNED = "warned"
     BLOCKED = "blocked"
     NOT_CHECKED = "not-checked"
     WAITING = "waiting"
@@ -43,7 +44,8 @@ class Verdict:
 class Gate(Protocol):
     """One rule. The fields of its dataclass are its options in the definition.
 
-    A gate whose class says `judges_last = True` is asked when all others have spoken, and is told what they found.
+    A gate whose class says `judges_last = True` is asked when all others have spoken, and is told what they found. One
+    that says `needs_config = True` is given the platforms' configurations.
     """
 
     def judge(self, evidence: Evidence) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from attestations.identity import Role
 from registries.digest import Digest
@@ -36,7 +37,8 @@ class BreakGlass:
 class Stage:
     """A stage as believed. `places` are its `host/prefix` registry locations, the first one and its mirrors.
 
-    `tags` are templates; `{source_tag}` is the tag the image came with.
+    `effective_on` are the gates that only warn before a day. `tags` are templates; `{source_tag}` is the tag that the
+    image came with.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Stage:
     steps: tuple[Step, ...]
     tags: tuple[str, ...]
     break_glass: BreakGlass | None = None
+    effective_on: tuple[tuple[str, datetime], ...] = ()
 
     @property
     def is_entry(self) -> bool:

@@ -7,20 +7,28 @@ from typing import Final
 
 from stages.gate import Gate
 from stages.gates.approvals import Approvals
+from stages.gates.freeze import Freeze
+from stages.gates.freshness import Freshness
+from stages.gates.image_config import ImageConfig
 from stages.gates.policy_report import PolicyReport
 from stages.gates.provenance import BuildProvenance
 from stages.gates.sast import StaticAnalysis
 from stages.gates.sbom import BillOfMaterials
+from stages.gates.soak import Soak
 from stages.gates.tests import PassingTests
 from stages.gates.vulnerabilities import Vulnerabilities
 
 # Not there yet, and so refused by name in a definition: every other gate of the design (section 5).
 GATES: Final[Mapping[str, type[Gate]]] = {
     "approvals": Approvals,
+    "freeze": Freeze,
+    "freshness": Freshness,
+    "image-config": ImageConfig,
     "policy-report": PolicyReport,
     "provenance": BuildProvenance,
     "sast": StaticAnalysis,
     "sbom": BillOfMaterials,
+    "soak": Soak,
     "tests": PassingTests,
     "vulnerabilities": Vulnerabilities,
 }

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from stages.decision import PromotionBlocked, decide
 from stages.evidence import Evidence
 from stages.gate import Gate, Outcome, Verdict
 from stages.stage import Stage
-from tests.evidence import SUBJECT, evidence
+from tests.evidence import NOW, SUBJECT, evidence
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("pipeline", "stages", "attestations", "registries")
@@ -118,3 +119,28 @@ def makers(name: str) -> list[str]:
 
 def test_the_search_for_makers_finds_the_one_maker_of_permits() -> None:
     assert set(makers("Permit")) == {"stages/decision.py"}
+
+
+def effective(day: str, *gates: tuple[str, Gate]) -> Stage:
+    return replace(stage(*gates), effective_on=((gates[0][0], datetime.fromisoformat(day)),))
+
+
+def test_before_its_day_a_gate_warns_and_from_that_day_on_it_blocks() -> None:
+    day = NOW.date().isoformat() + "T12:00:00+00:00"
+    before = decide(effective(day, ("a", NO)), evidence(now=NOW - timedelta(seconds=1)))
+    assert before.permit().verdicts[0].outcome is Outcome.WARNED
+    assert [reason.code for reason in before.warnings] == ["vulnerability-found", "vulnerability-found"]
+    assert before.warnings[0].message.startswith(f"blocks from {NOW.date()} on: ")
+    with pytest.raises(PromotionBlocked):
+        decide(effective(day, ("a", NO)), evidence(now=NOW)).permit()
+
+
+def test_the_day_of_one_gate_is_none_of_another() -> None:
+    with pytest.raises(PromotionBlocked):
+        decide(effective("2099-01-01T00:00:00+00:00", ("a", YES), ("b", NO)), evidence()).permit()
+
+
+def test_a_gate_that_fails_blocks_also_before_its_day() -> None:
+    with pytest.raises(PromotionBlocked) as error:
+        decide(effective("2099-01-01T00:00:00+00:00", ("a", Breaks(ValueError("x")))), evidence()).permit()
+    assert error.value.code == "gate-error"
