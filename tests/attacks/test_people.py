@@ -315,6 +315,24 @@ def test_an_emergency_that_no_gate_refuses_is_an_ordinary_promotion(emergency: W
     assert emergency.verify("1.0", "prod").link.admission.kind is AdmissionKind.PROMOTION
 
 
+def test_the_configuration_of_every_platform_is_read_for_the_gate_that_asks_for_it() -> None:
+    world = with_people(defined("gates: {image-config: {}}"))
+    world.in_test()
+    assert set(codes(lambda: world.promote("1.0", "prod"))) == {"config-refused"}
+    world = with_people(defined("gates: {image-config: {user: any}}"))
+    world.in_prod()
+
+
+def test_a_gate_warns_until_its_day() -> None:
+    world = with_people(defined("gates: {image-config: {effective-on: 2026-11-25}}"))
+    world.in_prod()
+    (gate,) = world.verify("1.0", "prod").link.admission.gates
+    assert gate.verdict == "warned"
+    world.in_test(seed="b", tag="2.0")
+    world.pass_time(days=2)
+    assert set(codes(lambda: world.promote("2.0", "prod"))) == {"config-refused"}
+
+
 def two(world: World) -> tuple[Digest, Digest]:
     """Two images that were in prod one after the other."""
     older = world.in_prod(tag="1.0").digest
