@@ -14,3 +14,4 @@ done
 "$uv" "${common[@]}" "${cool[@]}" --all-extras --group dev --group lock pyproject.toml \
   -c requirements/run.txt -c requirements/run-aws.txt -c requirements/run-vault.txt -c requirements/run-hsm.txt \
   -o requirements/dev.txt
+"$uv" "${common[@]}" "${cool[@]}" --group peers -o requirements/peers.txt

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts the programs that others wrote, and that samebits is tested against, into .cache/peers: Debian packages are unpacked
-# there (nothing is installed, no service starts), Go modules are built there. Every version is pinned; what is there is kept.
+# there (nothing is installed, no service starts), Go modules are built there, Python's tools get an environment there. Every
+# version is pinned; what is there is kept.
 #
 # Usage: scripts/peers.sh [--if-possible]     without apt or Go: exit 1, or with --if-possible a remark and exit 0
 set -euo pipefail
@@ -93,6 +94,15 @@ npm_packages() (
     for package in "$@"; do grep -qF "\"integrity\": \"${package#*=}\"" node_modules/.package-lock.json || return; done
 )
 
+# python_tools FOLDER REQUIREMENTS PROGRAM…: an environment of their own, every file by its hash, and these programs of it.
+python_tools() {
+    local folder=$1 requirements=$2 program
+    shift 2
+    python3 -m venv --clear "$folder" || return
+    "$folder/bin/python" -m pip install --quiet --no-deps --require-hashes -r "$requirements" || return
+    for program in "$@"; do ln -sf "$folder/bin/$program" "$peers/bin/$program" || return; done
+}
+
 if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
     once docker-registry 2.8.2 debian 'docker-registry=2.8.2*'
     once dockerd 20.10 programs 'sbin/dockerd sbin/runc' 'docker.io=20.10.*' 'containerd=1.6.*' 'runc=1.1.*' libdevmapper1.02.1 libseccomp2
@@ -114,6 +124,7 @@ if command -v go >/dev/null; then
     once oci-conformance "$conformance" go_install_as oci-conformance "github.com/opencontainers/distribution-spec/conformance@$conformance"
     # built from a module of our own: `go install` asks for the list of its versions, which not every proxy has
     once slsa-verifier v2.7.1 go_build_pinned "$root/tests/slsa-verifier" github.com/slsa-framework/slsa-verifier/v2/cli/slsa-verifier
+    once syft v1.57.0 go_install github.com/anchore/syft/cmd/syft@v1.57.0
     # later releases of rekor-tiles and timestamp-authority want a later Go
     once fulcio v1.8.8 go_install github.com/sigstore/fulcio@v1.8.8
     once rekor-server v2.3.0 go_install_as rekor-server github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0
@@ -122,7 +133,7 @@ if command -v go >/dev/null; then
     # later releases of osv-scanner want a later Go
     once osv-scanner v2.5.0 go_install github.com/google/osv-scanner/v2/cmd/osv-scanner@v2.5.0
 else
-    without Go 'crane oras regctl ggcr-registry distribution-registry cosign oci-conformance slsa-verifier fulcio rekor-server timestamp-server grype osv-scanner'
+    without Go 'crane oras regctl ggcr-registry distribution-registry cosign oci-conformance slsa-verifier syft fulcio rekor-server timestamp-server grype osv-scanner'
 fi
 
 if command -v node >/dev/null && command -v npm >/dev/null; then
@@ -134,6 +145,9 @@ if command -v node >/dev/null && command -v npm >/dev/null; then
 else
     without Node.js sigstore-verify
 fi
+
+tools=$root/requirements/peers.txt
+once scanners "$(sha256sum "$tools" | cut -c1-12)" python_tools "$peers/scanners" "$tools" bandit semgrep pysemgrep pip-audit
 
 if [ -n "$failed" ]; then
     echo "error: missing:$failed" >&2

@@ -69,23 +69,25 @@ def node_modules() -> Path:
     return found
 
 
-def run(name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0) -> str:
+def run(
+    name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0, cwd: Path | None = None
+) -> str:
     """Run a peer to its end and return its stdout; a failure shows what it said."""
-    done = attempt(name, *arguments, env=env, seconds=seconds)
+    done = attempt(name, *arguments, env=env, seconds=seconds, cwd=cwd)
     assert done.returncode == 0, f"{name} {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
 def attempt(
-    name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0
+    name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a peer to its end, whatever its exit code."""
+    """Run a peer to its end, whatever its exit code; in an empty folder, where none is named."""
     program = find(name)
     with _folder() as home:
         return subprocess.run(
             [program, *arguments],
             env={**environment(home), **(env or {})},
-            cwd=home,
+            cwd=cwd or home,
             capture_output=True,
             text=True,
             timeout=seconds,
