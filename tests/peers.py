@@ -69,6 +69,14 @@ def node_modules() -> Path:
     return found
 
 
+def python(*arguments: str, seconds: float = 60.0) -> str:
+    """Run the Python that has the libraries of requirements/peers.txt, and return its stdout."""
+    program = _PEERS / "scanners" / "bin" / "python"
+    if not program.exists():
+        _missing("scanners", "the libraries of requirements/peers.txt are not on this machine; `make peers` gets them")
+    return run(str(program), *arguments, seconds=seconds)
+
+
 def run(
     name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0, cwd: Path | None = None
 ) -> str:
