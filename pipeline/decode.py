@@ -141,6 +141,13 @@ class _Value:
     def takes(self, node: Node) -> bool:
         return isinstance(node, Scalar)
 
+    def fits(self, node: Node) -> bool:
+        """Whether the scalar has a value here."""
+        try:
+            return isinstance(node, Scalar) and node.value is not None and self.accept(node) is not BAD
+        except Refusal:
+            return False
+
     def read(self, node: Node, name: str, faults: Faults) -> Any:
         if not isinstance(node, Scalar) or node.value is None:
             return _wrong(node, name, self.says, faults)
@@ -392,6 +399,8 @@ class _OneOf:
         taking = [option for option in self.options if option.takes(node)]
         if len(taking) > 1 and isinstance(node, yaml_nodes.Mapping):
             return self._by_keys(node, name, faults)
+        if len(taking) > 1:  # several kinds of scalar, such as a word or a number
+            taking = [option for option in taking if isinstance(option, _Value) and option.fits(node)]
         return taking[0].read(node, name, faults) if taking else _wrong(node, name, self.says, faults)
 
     def _by_keys(self, node: yaml_nodes.Mapping, name: str, faults: Faults) -> Any:

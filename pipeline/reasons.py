@@ -429,6 +429,10 @@ _BLOCKED: Final[_Rows] = {
         "A statement that something is not exploitable does not count.",
         "It must be signed by somebody the gate names, about this image, with a justification.",
     ),
+    "definition-loosened": (
+        "The definition lets in more than the one before.",
+        "Look at each change; if all of them are meant, leave `--fail-on-loosening` out, or have it approved.",
+    ),
     "config-refused": (
         "The image starts in a way that the definition does not allow.",
         "Change how it is built; the message says what and where.",

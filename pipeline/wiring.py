@@ -16,10 +16,13 @@ from attestations.verify import Signer
 from pipeline import anchors as anchors_file
 from pipeline import definition as definition_file
 from pipeline.anchors import Anchors
+from pipeline.decode import decode
 from pipeline.definition import Definition, Pipeline, read_signatures, trust
 from pipeline.places import Image, Places
 from pipeline.promote import Tools
+from pipeline.schema import DefinitionFile
 from pipeline.surroundings import PASSPHRASES, Surroundings
+from pipeline.yaml_nodes import parse
 from registries.digest import Digest
 from registries.errors import NotFound, UsageError
 from registries.limits import BUNDLE_BYTES, CHUNK_BYTES, DEFINITION_BYTES
@@ -85,6 +88,12 @@ def read_definition(named: Path | None, around: Surroundings) -> Definition:
     path = named or _find_definition(around.folder)
     content = read_file(path, DEFINITION_BYTES)
     return definition_file.read(content, path=str(path), read_file=_reader(path.parent))
+
+
+def decode_definition(named: Path | None, around: Surroundings) -> DefinitionFile:
+    """A definition as it is written, without its key files."""
+    path = named or _find_definition(around.folder)
+    return decode(parse(read_file(path, DEFINITION_BYTES), path=str(path)), DefinitionFile)
 
 
 def read_anchors(named: Path | None, around: Surroundings) -> Anchors:

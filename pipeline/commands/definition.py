@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -19,8 +20,9 @@ from pipeline.commands.session import (
     begin,
     open_pipeline,
 )
+from registries.errors import Reason
 
-definition_app = typer.Typer(help="Check, sign and show the pipeline definition.", rich_markup_mode=None)
+definition_app = typer.Typer(help="Check, sign, show and compare the pipeline definition.", rich_markup_mode=None)
 
 
 @definition_app.command()
@@ -124,6 +126,44 @@ def show(
     session.finish(
         Told(heading=f"{opened.pipeline.name} version {opened.pipeline.lineage.version}", lines=tuple(lines))
     )
+
+
+@definition_app.command()
+def diff(
+    context: typer.Context,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The definition as it was.")],
+    new: Annotated[Path | None, typer.Argument(metavar="NEW", help="As it is to be; else the one in force.")] = None,
+    *,
+    fail_on_loosening: Annotated[
+        bool, typer.Option("--fail-on-loosening", help="Exit with 3 when something is let in that was not before.")
+    ] = False,
+    definition: DefinitionOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    color: ColorOption = "auto",
+) -> None:
+    """Say in words what a definition changes, and what of it loosens. Looks at no signature and at no key file.
+
+    \b
+    $ git show main:samebits.yaml > old.yaml && samebits definition diff old.yaml
+    $ samebits definition diff old.yaml samebits.yaml --fail-on-loosening
+    """
+    from pipeline import wiring
+    from pipeline.definition_diff import Effect, differences
+    from pipeline.formats.result import Told
+
+    session = begin(context, formats=output, quiet=quiet, color=color)
+    around = session.edge.around
+    changes = differences(wiring.decode_definition(old, around), wiring.decode_definition(new or definition, around))
+    loosening = [change for change in changes if change.effect is Effect.LOOSENS]
+    told = Told(
+        heading=f"{len(changes)} changes, {len(loosening)} of them loosen" if changes else "no change",
+        lines=tuple((str(change.effect), f"{change.where} {change.message}") for change in changes),
+    )
+    reasons = [
+        Reason("definition-loosened", f"{change.where} {change.message}", str(new or "")) for change in loosening
+    ]
+    session.finish(told, reasons=reasons if fail_on_loosening else ())
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -316,3 +316,18 @@ def test_a_promotion_without_a_key_says_which_option_is_missing(shop: Shop) -> N
 def _with_finding(report: bytes) -> bytes:
     value = json.loads(report)
     return json.dumps({**value, "matches": [evidence.match("CVE-2026-0001", "High")]}).encode()
+
+
+def test_3_a_definition_that_loosens_is_told_and_fails_where_that_is_asked_for(shop: Shop, tmp_path: Path) -> None:
+    twin = shop.twin(tmp_path)
+    text = (tmp_path / "samebits.yaml").read_text()
+    twin.write("new.yaml", text.replace("max-age: 24h", "max-age: 48h", 1))
+
+    told = twin.run("definition", "diff", "samebits.yaml", "new.yaml", "-o", "json")
+    failed = twin.run("definition", "diff", "samebits.yaml", "new.yaml", "--fail-on-loosening")
+    back = twin.run("definition", "diff", "new.yaml", "--fail-on-loosening")
+
+    assert (told.code, failed.code, back.code) == (0, 3, 0), failed.stderr
+    assert failed.reasons == ["definition-loosened"]
+    assert [fact["name"] for fact in told.result["facts"]] == ["loosens"]
+    assert "tightens" in back.stdout
