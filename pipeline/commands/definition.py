@@ -157,7 +157,7 @@ def diff(
     changes = differences(wiring.decode_definition(old, around), wiring.decode_definition(new or definition, around))
     loosening = [change for change in changes if change.effect is Effect.LOOSENS]
     told = Told(
-        heading=f"{len(changes)} changes, {len(loosening)} of them loosen" if changes else "no change",
+        heading=f"changes: {len(changes)}; of them loosen: {len(loosening)}",
         lines=tuple((str(change.effect), f"{change.where} {change.message}") for change in changes),
     )
     reasons = [
