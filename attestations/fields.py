@@ -51,15 +51,22 @@ class Fields:
     path: str
 
     @classmethod
-    def of(cls, value: Any, path: str, names: tuple[str, ...]) -> Fields:
-        """Exactly these members, all of them: `field-unknown`, `predicate-incomplete`."""
+    def of(cls, value: Any, path: str, names: tuple[str, ...], *, later: tuple[str, ...] = ()) -> Fields:
+        """Exactly these members, all of them: `field-unknown`, `predicate-incomplete`.
+
+        Only those in `later`, which came with a later version, may be left out.
+        """
         if not isinstance(value, dict):
             raise mistyped(path, "an object", value)
-        only(value, names, path)
+        only(value, (*names, *later), path)
         for name in names:
             if name not in value:
                 raise AttestationError("predicate-incomplete", f"{path} has no `{name}`")
         return cls(value, path)
+
+    def has(self, name: str) -> bool:
+        """Whether a member that may be left out is there."""
+        return name in self.value
 
     def one(self, name: str, read: Read[T]) -> T:
         """One member."""
@@ -106,6 +113,13 @@ def integer(value: Any, path: str) -> int:
     """A whole number."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise mistyped(path, "a whole number", value)
+    return value
+
+
+def flag(value: Any, path: str) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise mistyped(path, "true or false", value)
     return value
 
 

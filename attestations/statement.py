@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from attestations.commit import Commit
 from attestations.errors import AttestationError
 from attestations.fields import only, parse
 from registries.digest import Digest
@@ -78,7 +79,7 @@ class Statement:
     @classmethod
     def about(
         cls,
-        digest: Digest,
+        digest: Digest | Commit,
         *,
         predicate_type: str,
         predicate: Mapping[str, Any],
@@ -98,7 +99,7 @@ class Statement:
             raise AttestationError("json-ambiguous", "a text to be signed holds a lone surrogate") from error
         return cls.from_bytes(content)
 
-    def names(self, digest: Digest) -> bool:
+    def names(self, digest: Digest | Commit) -> bool:
         """Whether one of the subjects, at any position, is this digest."""
         return any(subject.digests.get(digest.algorithm) == digest.hex for subject in self.subjects)
 

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from attestations.bundle import Bundle
+from attestations.commit import Commit
 from attestations.errors import AttestationError
 from attestations.identity import Identity, Role
 from attestations.records import RECORDS, Record
+from attestations.records.step import STEP
 from attestations.statement import Statement
 from registries.digest import Digest
 from registries.errors import ContentError, Reason
@@ -53,7 +55,7 @@ class Rejected:
 class Verifier(Protocol):
     """Whoever decides whether a bundle is believed; it holds the identities and the time."""
 
-    def verify(self, bundle: Bundle, subject: Digest) -> Verified:
+    def verify(self, bundle: Bundle, subject: Digest | Commit) -> Verified:
         """Check everything about this bundle as a statement about `subject`, or raise `AttestationError`."""
 
 
@@ -72,7 +74,7 @@ class Signer(Protocol):
 
 
 def sift(
-    verifier: Verifier, bundles: Iterable[Bundle], subject: Digest
+    verifier: Verifier, bundles: Iterable[Bundle], subject: Digest | Commit
 ) -> tuple[tuple[Verified, ...], tuple[Rejected, ...]]:
     """Part the bundles into those that are believed about `subject` and those that are not, each with its reason.
 
@@ -88,7 +90,7 @@ def sift(
     return tuple(verified), tuple(rejected)
 
 
-def read_statement(bundle: Bundle, subject: Digest) -> tuple[Statement, Claim | None]:
+def read_statement(bundle: Bundle, subject: Digest | Commit) -> tuple[Statement, Claim | None]:
     """The statement and what it claims, once the signature over it was checked: every verifier ends here.
 
     Raises `subject-mismatch` unless it is about `subject`, `algorithm-not-allowed` when all its digests are weak,
@@ -100,13 +102,17 @@ def read_statement(bundle: Bundle, subject: Digest) -> tuple[Statement, Claim | 
         raise AttestationError(error.code, error.reasons[0].message, where=str(bundle.record)) from error
 
 
-def _read(payload: bytes, about: Digest) -> tuple[Statement, Claim | None]:
+def _read(payload: bytes, about: Digest | Commit) -> tuple[Statement, Claim | None]:
     statement = Statement.from_bytes(payload)
-    if not any(algorithm in subject.digests for subject in statement.subjects for algorithm in _COMPUTABLE):
+    if isinstance(about, Digest) and not any(
+        algorithm in subject.digests for subject in statement.subjects for algorithm in _COMPUTABLE
+    ):
         raise AttestationError("algorithm-not-allowed", "no subject is named by its sha256 or sha512")
     if not statement.names(about):
         raise AttestationError("subject-mismatch", f"the statement is not about {about}")
     read = RECORDS.get(statement.predicate_type)
+    if isinstance(about, Commit) and statement.predicate_type != STEP:
+        raise AttestationError("predicate-type-mismatch", "of a commit, only what a step records is read")
     if read is not None:
         return statement, read(statement)
     if _OUR_NAME in statement.predicate_type.casefold():

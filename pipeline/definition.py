@@ -18,20 +18,21 @@ from attestations.identity import Identity, Role
 from attestations.lineage import Lineage, SignedDefinition, verify_lineage
 from attestations.records import definition as records
 from attestations.records.definition import DefinitionRecord
+from attestations.records.step import InImage
 from attestations.signers.identities import IdentityVerifier
 from attestations.statement import Statement
 from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Anchors, ReadFile, Signers
 from pipeline.decode import decode, suggestion
 from pipeline.schema import AnyOf, DefinitionFile, StageEntry, StepEntry
+from pipeline.step_entry import spec, step_faults
 from pipeline.yaml_nodes import Document, parse
 from registries.digest import Digest
 from registries.errors import ContentError, Reason, UsageError
 from registries.reference import check_registry, check_repository, is_tag
-from registries.strict_json import dumps
 from stages.decision import EMERGENCY_APPROVALS
 from stages.gate import Gate
-from stages.stage import BreakGlass, Stage, Step
+from stages.stage import STEP_TIMEOUT, BreakGlass, Stage, Step
 
 if TYPE_CHECKING:
     from attestations.bundle_verifier import Sigstore
@@ -281,17 +282,31 @@ class _Reader:
 
     def _step(self, stage: StageEntry, entry: StepEntry, number: int, index: int) -> Step:
         here = ("stages", number, "steps", index)
-        if entry.run is None and entry.evidence is None:
-            message = f"the step `{entry.name}` has neither `run` nor `evidence`"
-            self._fault(message, *here, hint='write `run: "COMMAND {image}"`, or `evidence: FORMAT`')
+        if entry.run is None and entry.evidence is None and entry.attested is None:
+            message = f"the step `{entry.name}` has neither `run` nor `evidence` nor `attested`"
+            hint = 'write `run: "COMMAND {image}"`, `evidence: FORMAT`, or `attested: PREDICATE_TYPE`'
+            self._fault(message, *here, hint=hint)
         if fault := _run_fault(entry.run or ""):
             self._fault(fault, *here, "run", hint=f"write {IMAGE}; more is in the variables $SAMEBITS_…")
+        for message, key in step_faults(entry, entry_stage=not _after(stage)):
+            self._fault(message, *here, key)
+        in_image, entries = entry.in_image, [one.admit for one in self.file.stages if not _after(one)]
+        builders = entry.builders or (entries[0] if entries else ())
         return Step(
             name=entry.name,
             by=self.signers.role(self.document, (*here, "by"), f"{stage.name}: {entry.name}", entry.by),
             run=entry.run,
             evidence=entry.evidence,
-            spec=_spec(stage, entry),
+            spec=spec(stage.name, entry),
+            env=entry.env,
+            timeout=entry.timeout or STEP_TIMEOUT,
+            produces=entry.produces,
+            exit_codes=(0, *entry.exit_codes),
+            in_image=InImage(network=in_image.network, writable=in_image.writable) if in_image else None,
+            attested=entry.attested or "",
+            builders=self.signers.role(self.document, (*here, "builders"), "builders", builders)
+            if entry.on == "source"
+            else None,
         )
 
     def _check_gates(self) -> None:
@@ -357,13 +372,6 @@ def _run_fault(command: str) -> str:
         return f"${IMAGE} is read neither by the shell nor here"
     others = (found for found in _RUN_PLACEHOLDER.findall(command) if found != IMAGE)
     return next((f"{found} is no placeholder of a command; there is only {IMAGE}" for found in others), "")
-
-
-def _spec(stage: StageEntry, step: StepEntry) -> Digest:
-    """The digest of the step as defined, whatever its form in YAML: compact JSON with sorted keys."""
-    by, evidence = sorted(step.by), step.evidence
-    spec = {"by": by, "evidence": evidence, "name": step.name, "run": step.run, "stage": stage.name}
-    return Digest.of(dumps(spec))
 
 
 def _listed(gate: Gate, option: str) -> tuple[str, ...]:

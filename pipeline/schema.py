@@ -28,6 +28,9 @@ _DAY: Final = Duration(24, "h")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2}))?", re.ASCII)
 
 Name = Annotated[str, Matches(r"[a-z][a-z0-9-]*", "lower-case letters, digits and dashes, beginning with a letter")]
+Variable = Annotated[str, Matches(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")]
+Produced = Annotated[str, Matches(r"[^/\0-\x1f\x7f][^\0-\x1f\x7f]*", "a file, relative to where the command runs")]
+PredicateType = Annotated[str, Matches(r"[a-z][a-z0-9+.-]*://[!-~]+", "the URI of a predicate type")]
 Certified = Annotated[str, Matches(r"[!-~]+", "ASCII text without spaces")]
 EvidenceFormat = Annotated[str, AnyWord(tuple(sorted(REPORTS)))]
 Revoked = Annotated[str, Matches(r"[a-z][a-z0-9-]*|sha256:[0-9a-f]{64}", "a signer's name or a key's fingerprint")]
@@ -99,13 +102,44 @@ class OwnersEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InImageEntry:
+    """The command runs inside exactly this image, without a network and with a root that it can't write to."""
+
+    network: Annotated[bool, Note("It has the engine's own network.")] = False
+    writable: Annotated[bool, Note("It may write to the container's root; nothing of that is kept.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepEntry:
-    """Something that must happen to the image while it is in the stage: a command that runs, a report, or both."""
+    """Something that must happen to the image while it is in the stage, or to its source before it.
+
+    A command that runs, a report, both; or what somebody else has attested about the image.
+    """
 
     name: Name
     by: Annotated[tuple[Name, ...], Note("Whose record of the step counts.")]
     run: Annotated[str | None, Note("The command, for a shell. `{image}` stands for the image.")] = None
     evidence: Annotated[EvidenceFormat | None, Note("The format of the report that must be recorded.")] = None
+    env: Annotated[tuple[Variable, ...], Note("The variables that the command gets beside PATH, HOME and LANG.")] = ()
+    timeout: Annotated[Duration | None, Note("How long the command may run; 1h where nothing is said.")] = None
+    produces: Annotated[tuple[Produced, ...], Note("Files that the command must make; their digests are signed.")] = ()
+    exit_codes: Annotated[
+        tuple[int, ...],
+        Note("Exit codes that are no failure, beside 0: some scanners end so when they find something."),
+    ] = ()
+    in_image: Annotated[
+        InImageEntry | None, Note("Run the command inside the image itself; `{}` for the strictest.")
+    ] = None
+    attested: Annotated[
+        PredicateType | None, Note("The predicate type of an attestation about the image that is the step.")
+    ] = None
+    on: Annotated[Literal["source"] | None, Note("The step is done on the source commit, before the image exists.")] = (
+        None
+    )
+    builders: Annotated[
+        tuple[Name, ...],
+        Note("With `on: source`: whose provenance ties commit and image; else those who admit to the entry stage."),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,24 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Final
 
 from attestations import store
 from attestations.bundle import Bundle
 from attestations.chain import Link
 from attestations.errors import AttestationError
-from attestations.records.step import ReportLink, StepRecord, StepResult, step_statement
+from attestations.records.step import FileLink, InImage, ReportLink, StepRecord, StepResult, step_statement
 from attestations.verify import Signer
 from pipeline.definition import Pipeline
 from pipeline.gather import chain_to, gather
 from pipeline.places import Image
 from pipeline.promote import Tools, reference_of
 from registries.digest import Digest
-from registries.errors import Refusal, UsageError
+from registries.errors import Reason, Refusal, UsageError
 from stages.reports import REPORTS
 from stages.stage import Stage, Step
-
-JUNIT: Final = "junit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +40,22 @@ class Intended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What happened: when, by which command with which exit code, and the reports (format, bytes) it made."""
+    """What happened: when, by which command with which exit code, and the reports (format, bytes) it made.
+
+    `faults` say why the step failed, before its reports are looked into; see `StepRecord` for the others.
+    """
 
     started_at: datetime
     finished_at: datetime
     command: tuple[str, ...] = ()
     exit_code: int | None = None
     reports: tuple[tuple[str, bytes], ...] = ()
+    faults: tuple[Reason, ...] = ()
+    program: FileLink | None = None
+    environment: tuple[str, ...] = ()
+    in_image: InImage | None = None
+    streams: tuple[FileLink, ...] = ()
+    produced: tuple[FileLink, ...] = ()
 
 
 def intend(image: Image, stage: str, step: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Intended:
@@ -79,8 +85,8 @@ def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, Ste
     """Sign what happened and attach it, a failure as well as a success. Returns the record's digest and content."""
     if tools.signer is None:
         raise Refusal("key-missing", "a step can't be recorded without a signer", hint="--key FILE")
-    read = [(kind, content, _summary(kind, content)) for kind, content in done.reports]
-    if done.exit_code in (None, 0):
+    read = [(kind, content, read_report(kind, content)) for kind, content in done.reports]
+    if _went_well(intended.step, done):
         check_reports(intended, [kind for kind, _ in done.reports])
     step = StepRecord(
         pipeline=reference_of(intended.pipeline),
@@ -88,7 +94,7 @@ def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, Ste
         step=intended.step.name,
         admission=intended.admission.record,
         spec=intended.step.spec,
-        result=_result(done, [summary for _, _, summary in read]),
+        result=_result(intended.step, done, [summary for _, _, summary in read]),
         started_at=done.started_at,
         finished_at=done.finished_at,
         command=done.command,
@@ -98,10 +104,24 @@ def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, Ste
             for kind, content, summary in read
         ),
         supersedes=intended.supersedes,
+        reason="; ".join(fault.message for fault in done.faults),
+        program=done.program,
+        environment=done.environment,
+        in_image=done.in_image,
+        streams=done.streams,
+        produced=done.produced,
     )
     bundle = tools.signer.sign(step_statement(step, intended.image.digest))
     _attach(intended, bundle, done.reports, tools=tools, now=done.finished_at)
     return bundle.record, step
+
+
+def failure(intended: Intended, done: Done) -> Reason:
+    """How a step that is on record as failed is told."""
+    why = "; ".join(fault.message for fault in done.faults) or "see what is in its reports"
+    code = done.faults[0].code if done.faults else "step-not-passed"
+    where = f"step {intended.step.name} of {intended.stage}"
+    return Reason(code, f"the step failed, and the failure is on record: {why}", where)
 
 
 def _attach(
@@ -145,12 +165,16 @@ def check_reports(intended: Intended, given: Sequence[str]) -> None:
         )
 
 
-def _summary(kind: str, content: bytes) -> tuple[tuple[str, int], ...]:
+def read_report(kind: str, content: bytes) -> tuple[tuple[str, int], ...]:
     """Read the report, which refuses what is no such report, and count what is in it."""
     return REPORTS[kind](content).counts
 
 
-def _result(done: Done, summaries: Sequence[tuple[tuple[str, int], ...]]) -> StepResult:
+def _went_well(step: Step, done: Done) -> bool:
+    return not done.faults and done.exit_code in (None, *step.exit_codes)
+
+
+def _result(step: Step, done: Done, summaries: Sequence[tuple[tuple[str, int], ...]]) -> StepResult:
     """A command or a test that failed is a failed step; what scanners find is for the gates to judge."""
     failed = any(dict(summary).get("failed", 0) for summary in summaries)
-    return StepResult.FAILED if failed or done.exit_code not in (None, 0) else StepResult.PASSED
+    return StepResult.PASSED if _went_well(step, done) and not failed else StepResult.FAILED

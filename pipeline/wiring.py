@@ -21,7 +21,8 @@ from pipeline.definition import Definition, Pipeline, read_signatures, trust
 from pipeline.places import Image, Places
 from pipeline.promote import Tools
 from pipeline.schema import DefinitionFile
-from pipeline.surroundings import PASSPHRASES, Surroundings
+from pipeline.surroundings import Surroundings
+from pipeline.withheld import PASSPHRASES
 from pipeline.yaml_nodes import parse
 from registries.digest import Digest
 from registries.errors import NotFound, UsageError

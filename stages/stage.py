@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from attestations.identity import Role
+from attestations.records.step import InImage
 from registries.digest import Digest
 from stages.duration import Duration
 from stages.gate import Gate
+
+STEP_TIMEOUT: Final = Duration(1, "h")
+"""How long a command may run where its definition does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +21,11 @@ class Step:
     """Something that must happen to the image while it is in a stage.
 
     `run` is the command, `evidence` the format of the report that is wanted, `spec` the digest of the step as defined.
+    Of a command: `env` are the variables that are handed on to it, `timeout` is how long it may run, `produces` are the
+    files that it must make, `exit_codes` those that are no failure, `in_image` is how it runs inside the image, if so.
+
+    `attested` is the predicate type of the foreign attestation that is the step, where nobody records one.
+    `builders`, for a step on the source commit, are those whose provenance ties the commit to the image.
     """
 
     name: str
@@ -23,6 +33,13 @@ class Step:
     run: str | None
     evidence: str | None
     spec: Digest
+    env: tuple[str, ...] = ()
+    timeout: Duration = STEP_TIMEOUT
+    produces: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = (0,)
+    in_image: InImage | None = None
+    attested: str = ""
+    builders: Role | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,12 @@ from attestations.fields import Fields
 from attestations.statement import Statement
 
 
-def own(statement: Statement, predicate_type: str, members: tuple[str, ...]) -> Fields:
+def own(statement: Statement, predicate_type: str, members: tuple[str, ...], *, later: tuple[str, ...] = ()) -> Fields:
     """The predicate of a record of exactly this type.
 
     Raises `predicate-type-mismatch`, `subject-count`, `predicate-incomplete`, `field-unknown`. A second digest beside
-    the first would be a second subject, as nothing proves that both are of the same bytes.
+    the first would be a second subject, as nothing proves that both are of the same bytes. Members in `later` may be
+    left out: records of earlier versions do not have them.
     """
     if statement.predicate_type != predicate_type:
         raise AttestationError(
@@ -20,4 +21,4 @@ def own(statement: Statement, predicate_type: str, members: tuple[str, ...]) -> 
     digests = [digest for subject in statement.subjects for digest in subject.digests]
     if len(digests) != 1:
         raise AttestationError("subject-count", f"the record names {len(digests)} digests, there must be exactly one")
-    return Fields.of(statement.predicate, "predicate", members)
+    return Fields.of(statement.predicate, "predicate", members, later=later)

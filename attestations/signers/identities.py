@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from attestations.bundle import Bundle
+from attestations.commit import Commit
 from attestations.errors import AttestationError
 from attestations.fields import rfc3339
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity
@@ -48,7 +49,7 @@ class IdentityVerifier:
 
             self._bundles = BundleVerifier(sigstore.root, sigstore.requirements)
 
-    def verify(self, bundle: Bundle, subject: Digest) -> Verified:
+    def verify(self, bundle: Bundle, subject: Digest | Commit) -> Verified:
         """The signature first, then what it covers; see `attestations.verify.read_statement`.
 
         Raises `signer-unknown`, `identity-mismatch`, `issuer-mismatch`, `key-not-valid-at-time`, and what

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import subprocess
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,11 +28,10 @@ from pipeline.commands.session import (
     open_pipeline,
     reaching,
 )
-from pipeline.surroundings import SECRETS
-from registries.errors import Reason, UsageError
+from registries.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.step import Intended
+    from pipeline.step import Done, Intended
 
 
 def step(
@@ -49,6 +44,13 @@ def step(
     report: Annotated[
         list[str] | None, typer.Option("--report", metavar="FORMAT=FILE", help="A report of the step; repeatable.")
     ] = None,
+    produces: Annotated[
+        list[str] | None,
+        typer.Option("--produces", metavar="FILE", help="A file that the command must make; repeatable."),
+    ] = None,
+    in_image: Annotated[
+        bool, typer.Option("--in-image", help="Run the command inside the image itself, with the Docker engine.")
+    ] = False,
     definition: DefinitionOption = None,
     trust: TrustOption = None,
     key: KeyOption = None,
@@ -66,12 +68,14 @@ def step(
 ) -> None:
     """Run a step on an image, or take the report of one, and record the result, signed, beside the image.
 
-    A step that the definition gives a command runs that command, and no other. What it prints goes to stderr.
+    A step that the definition gives a command runs that command, and no other. It gets the variables that the
+    definition allows it, and ends when its time is over. What it prints goes to stderr.
 
     \b
     $ samebits step test integration 1.4.2 --key ci-promote.key
     $ samebits step test load 1.4.2 --report junit=load.xml --key ci-promote.key
     $ samebits step build sbom 1.4.2 --report cyclonedx=sbom.json --key ci-build.key -- make sbom
+    $ samebits step test smoke 1.4.2 --in-image --key ci-promote.key -- /app --self-test
     """
     from pipeline import step as room
     from pipeline.formats.result import StepDone
@@ -94,20 +98,16 @@ def step(
     files = _report_files(report or [])
     room.check_reports(intended, [kind for kind, _ in files])
     arguments = _command(intended, tuple(command or ()))
-    started = session.edge.clock()
-    exit_code = _run(arguments, intended, session) if arguments else None
-    done = room.Done(
-        started_at=started,
-        finished_at=session.edge.clock(),
-        command=arguments,
-        exit_code=exit_code,
-        reports=_reports(files, failed=exit_code not in (None, 0)),
-    )
+    if arguments:
+        done = _performed(arguments, intended, session, files, produces or [], in_image=in_image)
+    elif produces or in_image:
+        raise UsageError("step-command-missing", "without a command nothing is made, and nothing runs in the image")
+    else:
+        done = _taken(files, session)
     digest, recorded = room.record(intended, done, tools=opened.tools)
-    failure = Reason("step-not-passed", "the step failed; the failure is on record", f"step {name} of {stage}")
     session.finish(
         StepDone(image=str(found), record=digest, step=recorded),
-        reasons=(failure,) if recorded.result != "passed" else (),
+        reasons=(room.failure(intended, done),) if recorded.result != "passed" else (),
     )
 
 
@@ -131,29 +131,48 @@ def _command(intended: Intended, given: tuple[str, ...]) -> tuple[str, ...]:
     return ("/bin/sh", "-c", defined.replace("{image}", shlex.quote(str(intended.image))))
 
 
-def _run(arguments: tuple[str, ...], intended: Intended, session: Session) -> int:
-    """Run it with the user's own environment and the image in SAMEBITS_IMAGE; what could sign stays here."""
-    outside = session.edge.around.environment
-    environment = {name: value for name, value in outside.items() if name not in SECRETS}
-    environment["SAMEBITS_IMAGE"] = str(intended.image)
-    environment |= {"SAMEBITS_STAGE": intended.stage, "SAMEBITS_STEP": intended.step.name}
+def _performed(
+    arguments: tuple[str, ...],
+    intended: Intended,
+    session: Session,
+    files: list[tuple[str, Path]],
+    produces: list[str],
+    *,
+    in_image: bool,
+) -> Done:
+    """Run it, here or inside the image, and read what it has made."""
+    from attestations.fields import text as recordable
+    from attestations.records.step import InImage
+    from pipeline.inside import Inside
+    from pipeline.perform import Performance, perform
+
+    for name in produces:
+        recordable(name, "--produces")
     session.output.say(f"running {shlex.join(arguments)}")
-    try:
-        running = subprocess.Popen(  # noqa: S603  the owners' signed definition, or the user, says what to run
-            arguments,
-            env=environment,
-            stdout=session.output.stderr,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise UsageError("step-command-missing", f"{arguments[0]} can't be run: {error.strerror}") from error
-    try:
-        return running.wait()
-    except BaseException:
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGTERM)  # whatever it has started ends with it
-        raise
+    session.output.stderr.flush()
+    outside, shown = session.edge.around.environment, session.output.stderr.fileno()
+    how = intended.step.in_image or (InImage(network=False, writable=False) if in_image else None)
+    inside = Inside(image=intended.image, timeout=intended.step.timeout, outside=outside, shown=shown)
+    performance = Performance(
+        arguments=arguments,
+        reports=files,
+        produces=(*intended.step.produces, *produces),
+        outside=outside,
+        shown=shown,
+        inside=None if how is None else (how, inside),
+    )
+    return perform(intended, performance, clock=session.edge.clock)
+
+
+def _taken(files: list[tuple[str, Path]], session: Session) -> Done:
+    """The reports of a step that was done elsewhere."""
+    from pipeline.step import Done
+    from pipeline.wiring import read_file
+    from registries.limits import REPORT_BYTES
+
+    now = session.edge.clock()
+    reports = tuple((kind, read_file(path, REPORT_BYTES)) for kind, path in files)
+    return Done(started_at=now, finished_at=now, reports=reports)
 
 
 def _report_files(texts: list[str]) -> list[tuple[str, Path]]:
@@ -169,16 +188,3 @@ def _report_files(texts: list[str]) -> list[tuple[str, Path]]:
             )
         found.append((kind, Path(path)))
     return found
-
-
-def _reports(files: list[tuple[str, Path]], *, failed: bool) -> tuple[tuple[str, bytes], ...]:
-    """What the step reported. One that failed may have left files out; its failure is recorded all the same."""
-    from pipeline.wiring import read_file
-    from registries.limits import REPORT_BYTES
-
-    found: list[tuple[str, bytes]] = []
-    for kind, path in files:
-        if failed and not path.is_file():
-            continue
-        found.append((kind, read_file(path, REPORT_BYTES)))
-    return tuple(found)

@@ -12,16 +12,15 @@ Source: moby image-spec v1.2, "Combined Image JSON + Filesystem Changeset Format
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from registries.catalogue import INDEX_JSON_BYTES, REF_NAME, Catalogue, plain
 from registries.checked import checked, read_limited
 from registries.descriptor import Descriptor
 from registries.digest import Digest
-from registries.errors import ContentError, NotFound, Unavailable
+from registries.engine import asking, engine
+from registries.errors import ContentError, NotFound
 from registries.limits import MANIFEST_BYTES
 from registries.manifest import OCI_MANIFEST, Manifest, index_bytes
 from registries.reference import is_tag
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 CONFIG_TYPE: Final = "application/vnd.oci.image.config.v1+json"
 PLAIN_LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
 
-_ENGINE_SECONDS: Final = 600
 _LINKS_IN_A_ROW: Final = 8
 
 _Found = tuple[Manifest, dict[Digest, Content]]
@@ -58,25 +56,15 @@ def docker_image(name: str, *, environment: Mapping[str, str]) -> SavedImage:
 
     It is asked for by its id, so that a name which moves meanwhile changes nothing; it is kept in an unnamed file.
     """
-    import docker
-
     where = f"docker:{name}"
-    host = environment.get("DOCKER_HOST", "")
-    if host.startswith("ssh://"):
-        raise _unavailable("an engine behind ssh can't be asked; forward its socket", where)
-    if host.startswith("unix://") and not Path(host.removeprefix("unix://")).is_socket():
-        raise _unavailable(f"there is no Docker engine at {host}", where)
-    with contextlib.ExitStack() as stack, _engine(where):
-        # An empty mapping would make the SDK look at the process's own environment.
-        client = docker.from_env(environment={"DOCKER_HOST": "", **environment}, timeout=_ENGINE_SECONDS)
-        stack.callback(client.close)
+    with engine(environment, where=where) as client:
         image = client.images.get(name)
         tarball = Tarball.spool(_saved(image, where), where=where)
         return SavedImage(tarball, name=where, tag=_tag(name, image), image_id=Digest.parse(str(image.id)))
 
 
 def _saved(image: Image, where: str) -> Iterator[bytes]:
-    with _engine(where):
+    with asking(where):
         yield from image.save(named=False)
 
 
@@ -86,27 +74,6 @@ def _tag(name: str, image: Image) -> str:
     if is_tag(tag) and "@" not in name and not name.startswith("sha256:"):
         return tag
     return "latest" if f"{name}:latest" in image.tags else str(image.id)
-
-
-@contextlib.contextmanager
-def _engine(where: str) -> Iterator[None]:
-    """What the SDK raises becomes ours. What goes wrong below HTTP is an OSError, that of `requests` included."""
-    from docker.errors import DockerException, ImageNotFound
-
-    try:
-        yield
-    except ImageNotFound as error:
-        raise NotFound(
-            "image-not-found", "the Docker engine has no such image", where=where, hint="docker image ls"
-        ) from error
-    except (DockerException, OSError) as error:
-        raise _unavailable(f"the Docker engine gave no answer: {error}", where) from error
-
-
-def _unavailable(why: str, where: str) -> Unavailable:
-    return Unavailable(
-        "docker-unavailable", why, where=where, hint="docker version; set DOCKER_HOST if it is not the local engine"
-    )
 
 
 def _whole_layout(tarball: Tarball, where: str) -> _Found | None:

@@ -216,7 +216,7 @@ def test_a_step_says_by_whom_and_how_it_is_done() -> None:
     assert (unit.name, unit.run, unit.evidence) == ("unit", None, "junit")
     assert [signer.name for signer in unit.by.signers] == ["ci-build", "ci-promote"]
     assert (scan.run, scan.evidence) == ("grype {image} -o json", "grype")
-    spec = {"by": ["ci-build", "ci-promote"], "evidence": "junit", "name": "unit", "run": None, "stage": "build"}
+    spec = {"evidence": "junit", "name": "unit", "stage": "build"}
     assert unit.spec == Digest.of(dumps(spec))
 
 
@@ -229,10 +229,67 @@ def test_the_spec_of_a_step_is_what_it_says_and_not_how_it_is_written() -> None:
         )
     )[0]
     assert reading(other_form).stages[0].steps[0].spec == before
-    for old, new in (("junit", "sarif"), ("[ci-build, ci-promote]", "[ci-build]"), ("evidence: junit", "run: make")):
-        line = "{name: unit, by: [ci-build, ci-promote], evidence: junit}"
+    line = "{name: unit, by: [ci-build, ci-promote], evidence: junit}"
+    for old, new in (
+        ("junit", "sarif"),
+        ("evidence: junit", "run: make"),
+        ("junit}", "junit, env: [CI]}"),
+        ("junit}", "junit, timeout: 10m}"),
+        ("junit}", "junit, produces: [app.bin]}"),
+        ("junit}", "junit, exit-codes: [1]}"),
+        ("junit}", "junit, in-image: {}}"),
+        ("junit}", "junit, in-image: {network: true}}"),
+        ("junit}", "junit, on: source}"),
+        ("evidence: junit", 'attested: "https://example.com/review/v1"'),
+    ):
         changed = bent((line, line.replace(old, new)))[0]
         assert reading(changed).stages[0].steps[0].spec != before, new
+
+
+def test_who_may_record_a_step_is_no_part_of_what_it_is() -> None:
+    line = "{name: unit, by: [ci-build, ci-promote], evidence: junit}"
+    unit, changed = (
+        reading(text).stages[0].steps[0]
+        for text in (TEXT, bent((line, line.replace("[ci-build, ci-promote]", "[ci-build]")))[0])
+    )
+    assert unit.spec == changed.spec
+    assert [signer.name for signer in changed.by.signers] == ["ci-build"]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ('attested: "https://example.com/review/v1", run: make', "neither run nor recorded here"),
+        ('attested: "https://example.com/review/v1", evidence: junit', "neither run nor recorded here"),
+        ('attested: "https://example.com/review/v1", on: source', "neither run nor recorded here"),
+        ('attested: "https://samebits.dev/attestation/step/v1"', "samebits writes that itself"),
+        ('attested: "https://slsa.dev/verification_summary/v1"', "samebits writes that itself"),
+        ('attested: "review"', "the URI of a predicate type"),
+        ("evidence: junit, on: source, in-image: {}", "there is no image yet"),
+        ("evidence: junit, builders: [ci-build]", "only a step with `on: source`"),
+        ("evidence: junit, on: source, builders: [nobody]", "there is no signer `nobody`"),
+        ("run: make, exit-codes: [1]", "only beside a report"),
+        ("run: make, env: [SAMEBITS_KEY]", "never handed on"),
+        ("run: make, env: [COSIGN_PASSWORD]", "never handed on"),
+        ("run: make, env: ['A=B']", "the name of an environment variable"),
+        ("run: make, produces: [/etc/passwd]", "a file, relative to"),
+        ("run: make, in-image: {}, produces: [app.bin]", "gone with its container"),
+        ("run: make, timeout: 0s", "no length of time"),
+    ],
+)
+def test_options_of_a_step_that_do_not_go_together_are_told(step: str, said: str) -> None:
+    text = bent(
+        ("{name: unit, by: [ci-build, ci-promote], evidence: junit}", f"{{name: unit, by: [ci-build], {step}}}")
+    )[0]
+    with pytest.raises(DefinitionError) as refused:
+        reading(text)
+    assert said in str(refused.value)
+
+
+def test_only_the_entry_stage_has_steps_on_the_source() -> None:
+    text = bent(("{name: load, by: [ci-promote], run:", "{name: load, by: [ci-promote], on: source, run:"))[0]
+    with pytest.raises(DefinitionError, match="only the entry stage"):
+        reading(text)
 
 
 @pytest.mark.parametrize("name", REPORTS)
