@@ -15,7 +15,7 @@ from registries.strict_json import dumps
 from stages.duration import Duration
 
 _OF_A_COMMAND: Final = ("env", "timeout", "produces", "exit_codes", "in_image")
-_WHO: Final = frozenset({"name", "by", "builders"})
+_WHO: Final = frozenset({"by", "builders"})
 
 
 def step_faults(step: StepEntry, *, entry_stage: bool) -> Iterator[tuple[str, str]]:
