@@ -12,6 +12,7 @@ What can go wrong, and its code:
     chain-branched         two admissions to one stage rest on different things, and nothing says which one counts
     run-mismatch           a step was done after another admission than the one it is shown for
     step-missing, step-failed, step-ambiguous, step-changed
+    attestation-missing, provenance-mismatch    nothing says from which commit the image is; a step was done on another
     break-glass-expired, break-glass-not-allowed
     signer-not-for-stage   the signer is known, but may not sign this
     pipeline-mismatch, pipeline-changed, repository-mismatch, clock-skew
@@ -26,25 +27,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+from attestations.commit import Commit
 from attestations.errors import ChainBroken
 from attestations.identity import Role
 from attestations.lineage import Lineage
 from attestations.records.admission import ADMISSION, Admission, AdmissionKind, PipelineReference, Predecessor
 from attestations.records.step import STEP, StepRecord, StepResult
+from attestations.steps import BuiltFrom, ExpectedStep, StepProof, attested_step, not_of_the_source, source_of
 from attestations.verify import Rejected, Verified
 from registries.digest import Digest
 from registries.errors import Reason
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedStep:
-    """A step that the definition lists in a stage, whose signers may record it, and the digest of its definition."""
-
-    name: str
-    by: Role
-    spec: Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +56,6 @@ class ExpectedStage:
     repositories: tuple[str, ...]
     steps: tuple[ExpectedStep, ...]
     emergency: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepProof:
-    """The record that a step rests on now: signed by the step's role, passing, naming the stage's admission."""
-
-    verified: Verified
-    step: StepRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +87,17 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """Everything that is said about one image: what was verified, and what was not believed."""
+    """Everything that is said about one image: what was verified, and what was not believed.
+
+    `on_source` are step records that hang on the image and are about a commit; `built_from` is what the image's
+    provenance says, by whomever, so that it can be seen whether it is the image's own.
+    """
 
     subject: Digest
     verified: tuple[Verified, ...]
     rejected: tuple[Rejected, ...] = ()
+    on_source: tuple[Verified, ...] = ()
+    built_from: tuple[BuiltFrom, ...] = ()
 
     def admissions(self, stage: str) -> tuple[tuple[Verified, Admission], ...]:
         """The admission records of this stage, believed but not yet judged, each once, oldest first."""
@@ -118,12 +110,29 @@ class Records:
 
     def steps(self, stage: str, step: str) -> tuple[tuple[Verified, StepRecord], ...]:
         """The records of this step, believed but not yet judged, each once, oldest first."""
+        return _steps(self.verified, stage, step)
+
+    def source_steps(self, stage: str, step: str) -> tuple[tuple[Verified, StepRecord], ...]:
+        """The same of a step on the source, on whatever commit."""
+        return _steps(self.on_source, stage, step)
+
+    def attested(self, predicate_type: str) -> tuple[Verified, ...]:
+        """What others have attested in this type, believed but not yet judged, each once."""
         found = {
-            verified.record: (verified, claim)
-            for verified in self.verified
-            if isinstance(claim := verified.claim, StepRecord) and (claim.stage, claim.step) == (stage, step)
+            item.record: item
+            for item in self.verified
+            if item.claim is None and item.statement.predicate_type == predicate_type
         }
-        return tuple(sorted(found.values(), key=lambda pair: (pair[1].finished_at, pair[0].record)))
+        return tuple(found[record] for record in sorted(found))
+
+
+def _steps(said: Iterable[Verified], stage: str, step: str) -> tuple[tuple[Verified, StepRecord], ...]:
+    found = {
+        verified.record: (verified, claim)
+        for verified in said
+        if isinstance(claim := verified.claim, StepRecord) and (claim.stage, claim.step) == (stage, step)
+    }
+    return tuple(sorted(found.values(), key=lambda pair: (pair[1].finished_at, pair[0].record)))
 
 
 def verify_chain(
@@ -196,6 +205,10 @@ class _Named:
 
     link: Predecessor
     current: bool
+
+    def step(self, name: str) -> Digest | None:
+        """The record of this step that it names."""
+        return next((link.record for link in self.link.steps if link.name == name), None)
 
 
 _T = TypeVar("_T")
@@ -324,9 +337,15 @@ class _Walk:
     ) -> StepProof | _Broken:
         """The one record that this step rests on: the head of its re-runs, passing, as defined."""
         where = f"step {step.name} of {stage.name}"
-        counted, foreign = self._counted_steps(stage, step, admission, where)
-        if named is not None and (gone := self._named_step(named, step, counted, where)):
-            return _Broken(gone)
+        if step.attested:
+            return self._attested_step(step, named, where)
+        if step.builders is None:
+            counted, foreign = self._counted_steps(stage, step, admission, where)
+        else:
+            counted, foreign = self._counted_source_steps(stage, step, step.builders, where)
+        there = [verified.record for verified, _ in counted]
+        if named is not None and (gone := self._named_step(named, step, there, where)):
+            return _Broken((*foreign, *gone) if step.builders else gone)
         standing = heads(counted)
         if not standing:
             return _Broken(tuple(foreign) or self._absent_step(stage, step, where))
@@ -336,7 +355,47 @@ class _Walk:
             return _Broken((Reason("step-ambiguous", f"{rivals} contradict or repeat each other", where, hint),))
         verified, record = standing[0]
         faults = tuple(self._step_faults(step, verified, record, where))
-        return _Broken(faults) if faults else StepProof(verified=verified, step=record)
+        return _Broken(faults) if faults else StepProof(name=step.name, verified=verified, step=record)
+
+    def _attested_step(self, step: ExpectedStep, named: _Named | None, where: str) -> StepProof | _Broken:
+        """The attestation of others that this step rests on, about this image and by the step's role."""
+        found = self.records.attested(step.attested)
+        counted = [item for item in found if step.by.admits(item.signer)]
+        there = [item.record for item in counted]
+        if named is not None and (gone := self._named_step(named, step, there, where)):
+            return _Broken(gone)
+        if not counted:
+            places = ((item, f"{where}, attestation {item.record}") for item in found)
+            strangers = [reason for item, place in places for reason in self._signed_by(item, step.by, place)]
+            return _Broken(tuple(strangers) or self._not_attested(step, where))
+        link = None if named is None else named.step(step.name)
+        proof = attested_step(step, counted, where, named=link)
+        return _Broken((proof,)) if isinstance(proof, Reason) else proof
+
+    def _not_attested(self, step: ExpectedStep, where: str) -> tuple[Reason, ...]:
+        told = self._told(lambda r: r.says[0] == step.attested, where)
+        hint = f"cosign attest --type {step.attested} --predicate FILE IMAGE@{self.records.subject}"
+        message = f"{step.by} has attested no {step.attested} about it in a bundle (samebits rewrap makes old ones so)"
+        return (*told, Reason("step-missing", message, where, hint))
+
+    def _counted_source_steps(
+        self, stage: ExpectedStage, step: ExpectedStep, builders: Role, where: str
+    ) -> tuple[list[tuple[Verified, StepRecord]], list[Reason]]:
+        """Records about the commit that the image was built from, and why the others do not count."""
+        done = self.records.source_steps(stage.name, step.name)
+        commit = source_of(self.records.built_from, builders, where)
+        if isinstance(commit, Reason):
+            return [], [commit]
+        counted: list[tuple[Verified, StepRecord]] = []
+        foreign = [*not_of_the_source((record for _, record in done), commit, where)]
+        for verified, record in done:
+            if record.commit == commit:
+                place = f"{where}, record {verified.record}"
+                faults = [*self._signed_by(verified, step.by, place), *self._pipeline(record.pipeline, place)]
+                foreign.extend(faults)
+                if not faults:
+                    counted.append((verified, record))
+        return counted, foreign
 
     def _counted_steps(
         self, stage: ExpectedStage, step: ExpectedStep, admission: Digest, where: str
@@ -357,22 +416,20 @@ class _Walk:
                 counted.append((verified, record))
         return counted, foreign
 
-    def _named_step(
-        self, named: _Named, step: ExpectedStep, counted: Sequence[tuple[Verified, StepRecord]], where: str
-    ) -> tuple[Reason, ...]:
+    def _named_step(self, named: _Named, step: ExpectedStep, there: Sequence[Digest], where: str) -> tuple[Reason, ...]:
         """Whether the step record that a later admission names is still there; empty when it is."""
-        link = next((link for link in named.link.steps if link.name == step.name), None)
-        if link is None and not named.current:
+        record = named.step(step.name)
+        if record is None and not named.current:
             return ()  # the step came with a later definition: a passing record of it is enough
-        if link is None:
+        if record is None:
             return (Reason("step-missing", "the admission that follows names no record of it", where),)
-        if any(verified.record == link.record for verified, _ in counted):
+        if record in there:
             return ()
-        return self._gone(link.record, where, where, [str(verified.record) for verified, _ in counted])
+        return self._gone(record, where, where, [str(other) for other in there])
 
     def _step_faults(self, step: ExpectedStep, verified: Verified, record: StepRecord, where: str) -> Iterable[Reason]:
         place = f"{where}, record {verified.record}"
-        hint = f"samebits step {record.stage} {record.step} {self.records.subject}"
+        hint = f"samebits step {record.stage} {record.step} {record.commit or self.records.subject}"
         if record.spec != step.spec:
             yield Reason(
                 "step-changed", "the step was defined otherwise when it was done", place, f"run it again: {hint}"
@@ -417,8 +474,11 @@ class _Walk:
 
     def _absent_step(self, stage: ExpectedStage, step: ExpectedStep, where: str) -> tuple[Reason, ...]:
         told = self._told(lambda r: r.says == (STEP, stage.name, step.name), where)
-        hint = f"samebits step {stage.name} {step.name} {self.records.subject}"
-        return (*told, Reason("step-missing", "no record that it was done", where, hint))
+        source = source_of(self.records.built_from, step.builders, where) if step.builders else None
+        subject = f"{self.records.subject} --from FOLDER" if isinstance(source, Commit) else self.records.subject
+        hint = f"samebits step {stage.name} {step.name} {subject}"
+        on = f" on {source}, from which the image was built" if isinstance(source, Commit) else ""
+        return (*told, Reason("step-missing", f"no record that it was done{on}", where, hint))
 
     def _gone(self, record: Digest, what: str, where: str, others: Sequence[str]) -> tuple[Reason, ...]:
         """A record that a later one names by digest is not among those that count."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 from attestations.chain import Chain, Link, Records
 from attestations.errors import ChainBroken
 from attestations.foreign.attachment import Attachment
+from attestations.steps import ExpectedStep, attested_step, source_of
 from attestations.verify import Rejected
 from pipeline.definition import Pipeline
 from pipeline.gather import Gathered, chain_to, gather, with_attached
@@ -143,7 +144,7 @@ def _read(
         if not records.admissions(stage) and not tags:
             return _story(stage, Standing.ABSENT), gathered
         return _story(stage, Standing.BROKEN, tags=tags, faults=broken.reasons), gathered
-    steps = tuple(_step_story(stage, step.name, records, link) for step in pipeline.stage(stage).steps)
+    steps = tuple(_step_story(stage, step, records, link) for step in pipeline.expected(stage).steps)
     return _story(stage, Standing.ADMITTED, link=link, steps=steps, tags=tags), gathered
 
 
@@ -159,17 +160,39 @@ def _story(
     return StageStory(stage=stage, standing=standing, link=link, steps=steps, tags=tags, faults=faults)
 
 
-def _step_story(stage: str, step: str, records: Records, link: Link) -> StepStory:
-    done = [(verified, record) for verified, record in records.steps(stage, step) if record.admission == link.record]
+def _step_story(stage: str, step: ExpectedStep, records: Records, link: Link) -> StepStory:
+    missing = StepStory(name=step.name, result="missing", record=None, signer="", finished_at=None)
+    if step.attested:
+        return _attested_story(step, records) or missing
+    if step.builders is None:
+        done = [pair for pair in records.steps(stage, step.name) if pair[1].admission == link.record]
+    else:
+        commit = source_of(records.built_from, step.builders, step.name)
+        done = [pair for pair in records.source_steps(stage, step.name) if pair[1].commit == commit]
     if not done:
-        return StepStory(name=step, result="missing", record=None, signer="", finished_at=None)
+        return missing
     verified, last = done[-1]
     return StepStory(
-        name=step,
+        name=step.name,
         result=str(last.result),
         record=verified.record,
         signer=verified.signer.name,
         finished_at=last.finished_at,
+    )
+
+
+def _attested_story(step: ExpectedStep, records: Records) -> StepStory | None:
+    counted = [item for item in records.attested(step.attested) if step.by.admits(item.signer)]
+    if not counted:
+        return None
+    proof = attested_step(step, counted, step.name, named=None)
+    shown = counted[-1] if isinstance(proof, Reason) else proof.verified
+    return StepStory(
+        name=step.name,
+        result="failed" if isinstance(proof, Reason) else "passed",
+        record=shown.record,
+        signer=shown.signer.name,
+        finished_at=shown.proved_time,
     )
 
 

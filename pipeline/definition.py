@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from attestations.bundle import Bundle
-from attestations.chain import ExpectedStage, ExpectedStep
+from attestations.chain import ExpectedStage
 from attestations.errors import AttestationError
 from attestations.identity import Identity, Role
 from attestations.lineage import Lineage, SignedDefinition, verify_lineage
@@ -21,6 +21,7 @@ from attestations.records.definition import DefinitionRecord
 from attestations.records.step import InImage
 from attestations.signers.identities import IdentityVerifier
 from attestations.statement import Statement
+from attestations.steps import ExpectedStep
 from attestations.verify import Rejected, Verified, sift
 from pipeline.anchors import Anchors, ReadFile, Signers
 from pipeline.decode import decode, suggestion
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 SOURCE_TAG: Final = "{source_tag}"
 IMAGE: Final = "{image}"
+COMMIT: Final = "{commit}"
 
 _TAG_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _RUN_PLACEHOLDER = re.compile(r"(?<!\$)\{[A-Za-z_][A-Za-z_-]*\}")
@@ -125,7 +127,10 @@ class Pipeline:
             admit=stage.admit,
             repositories=self.repositories(name),
             emergency=None if stage.break_glass is None else stage.break_glass.repair_within.timedelta,
-            steps=tuple(ExpectedStep(name=step.name, by=step.by, spec=step.spec) for step in stage.steps),
+            steps=tuple(
+                ExpectedStep(name=step.name, by=step.by, spec=step.spec, attested=step.attested, builders=step.builders)
+                for step in stage.steps
+            ),
         )
 
     def repositories(self, name: str) -> tuple[str, ...]:
@@ -286,8 +291,9 @@ class _Reader:
             message = f"the step `{entry.name}` has neither `run` nor `evidence` nor `attested`"
             hint = 'write `run: "COMMAND {image}"`, `evidence: FORMAT`, or `attested: PREDICATE_TYPE`'
             self._fault(message, *here, hint=hint)
-        if fault := _run_fault(entry.run or ""):
-            self._fault(fault, *here, "run", hint=f"write {IMAGE}; more is in the variables $SAMEBITS_…")
+        subject = COMMIT if entry.on == "source" else IMAGE
+        if fault := _run_fault(entry.run or "", subject):
+            self._fault(fault, *here, "run", hint=f"write {subject}; more is in the variables $SAMEBITS_…")
         for message, key in step_faults(entry, entry_stage=not _after(stage)):
             self._fault(message, *here, key)
         in_image, entries = entry.in_image, [one.admit for one in self.file.stages if not _after(one)]
@@ -367,11 +373,11 @@ def _tag_fault(template: str) -> str:
     return "" if is_tag(template.replace(SOURCE_TAG, "x")) else f"{template!r:.140} is not a tag"
 
 
-def _run_fault(command: str) -> str:
-    if f"${IMAGE}" in command:
-        return f"${IMAGE} is read neither by the shell nor here"
-    others = (found for found in _RUN_PLACEHOLDER.findall(command) if found != IMAGE)
-    return next((f"{found} is no placeholder of a command; there is only {IMAGE}" for found in others), "")
+def _run_fault(command: str, subject: str) -> str:
+    if f"${subject}" in command:
+        return f"${subject} is read neither by the shell nor here"
+    others = (found for found in _RUN_PLACEHOLDER.findall(command) if found != subject)
+    return next((f"{found} is no placeholder of a command; there is only {subject}" for found in others), "")
 
 
 def _listed(gate: Gate, option: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from attestations.foreign.attachment import Attachment
 from attestations.foreign.look import believe, look
 from attestations.signers.identities import IdentityVerifier
 from attestations.verify import Rejected, Verified, sift
+from pipeline import on_source as source
 from pipeline.anchors import Revocations
 from pipeline.definition import Pipeline
 from pipeline.places import Image
@@ -24,7 +25,7 @@ from registries.errors import Reason
 from registries.limits import MANIFEST_BYTES, QUESTIONS_AT_ONCE
 from registries.registry import Location
 from registries.shelf import Shelf
-from stages.evidence import Asked, Evidence, Platform, Report
+from stages.evidence import UNDATED, Asked, Evidence, Platform, Report
 from stages.stage import Stage
 
 
@@ -56,14 +57,23 @@ def gather(
     With `reports`, what the gates will have to read is fetched with them.
     """
     fetched = store.fetch(places, subject, shelf=shelf, reports=reports)
-    verified, rejected = sift(IdentityVerifier(pipeline.identities, now, pipeline.sigstore), fetched.bundles, subject)
+    verifier = IdentityVerifier(pipeline.identities, now, pipeline.sigstore)
+    bundles = {bundle.record: bundle for bundle in fetched.bundles}
+    verified, rejected = sift(verifier, fetched.bundles, subject)
     believed, withdrawn = _parted(verified, revocations)
+    on_source: tuple[Verified, ...] = ()
+    if source.wanted(pipeline):
+        of_commits, rejected = source.records_on_source(verifier, bundles, rejected)
+        on_source, revoked = _parted(of_commits, revocations)
+        withdrawn = (*withdrawn, *revoked)
     records = Records(
         subject=subject,
         verified=believed,
         rejected=(*fetched.unreadable, *fetched.misdescribed, *rejected, *withdrawn),
+        on_source=on_source,
+        built_from=tuple(source.built_from(believed)) if source.wanted(pipeline) else (),
     )
-    return Gathered(records=records, bundles={bundle.record: bundle for bundle in fetched.bundles}, fetched=fetched)
+    return Gathered(records=records, bundles=bundles, fetched=fetched)
 
 
 def with_attached(
@@ -88,8 +98,8 @@ def with_attached(
     believed, withdrawn = _parted([item for item in others.verified if item.record not in known], revocations)
     counted = frozenset(item.record for item in believed)
     told = frozenset(item.record for item in before.rejected)
-    records = Records(
-        subject=subject,
+    records = replace(
+        before,
         verified=(*before.verified, *believed),
         rejected=(
             *(item for item in before.rejected if item.record not in counted),
@@ -229,12 +239,13 @@ def _reports(chain: Chain, places: Sequence[Location], shelf: Shelf) -> list[Rep
             record=proof.verified.record,
             signer=proof.verified.signer,
             stage=link.stage,
-            step=proof.step.step,
-            finished_at=proof.step.finished_at,
+            step=proof.name,
+            finished_at=proof.finished_at or UNDATED,
+            commit=proof.step.commit.hex if proof.step is not None and proof.step.commit is not None else "",
         )
         for link in chain.links
         for proof in link.steps
-        for report in proof.step.reports
+        for report in proof.reports
     ]
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from attestations.commit import Commit
 from attestations.records.step import FileLink, InImage
 from pipeline import running
+from pipeline.places import Image
 from pipeline.running import Ended
 from pipeline.step import Done, Intended, read_report
 from pipeline.wiring import hash_file, read_file
@@ -40,7 +42,7 @@ def perform(intended: Intended, performance: Performance, *, clock: Callable[[],
     """Run the command and read what it has made. What is missing or can't be read is a failure of the step."""
     step, outside = intended.step, performance.outside
     given = {
-        "SAMEBITS_IMAGE": str(intended.image),
+        "SAMEBITS_COMMIT" if isinstance(intended.subject, Commit) else "SAMEBITS_IMAGE": _named(intended.subject),
         "SAMEBITS_STAGE": intended.stage,
         "SAMEBITS_STEP": step.name,
     }
@@ -77,6 +79,11 @@ def perform(intended: Intended, performance: Performance, *, clock: Callable[[],
         ),
         produced=produced,
     )
+
+
+def _named(subject: Image | Commit) -> str:
+    """How a command is told what it is about: `repository@digest`, or the bare id of a commit."""
+    return subject.hex if isinstance(subject, Commit) else str(subject)
 
 
 def _faults(

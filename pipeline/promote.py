@@ -471,7 +471,7 @@ def predecessors_of(stage: Stage, chain: Chain) -> tuple[Predecessor, ...]:
         Predecessor(
             stage=link.stage,
             record=link.record,
-            steps=tuple(StepLink(name=proof.step.step, record=proof.verified.record) for proof in link.steps),
+            steps=tuple(StepLink(name=proof.name, record=proof.verified.record) for proof in link.steps),
         )
         for link in links
     )

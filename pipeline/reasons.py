@@ -652,6 +652,18 @@ _USAGE: Final[_Rows] = {
         "There is no command to run, or it can't be run.",
         "Give one after `--`, or record a report with --report FORMAT=FILE.",
     ),
+    "step-is-attested": (
+        "The step is an attestation of others.",
+        "Nothing is recorded for it: have one of the step's signers attest it, with cosign or another tool.",
+    ),
+    "step-subject-differs": (
+        "A step on the source is done on a commit, every other one on an image.",
+        "`samebits step STAGE STEP git:COMMIT --into FOLDER`, and once the image is there: `… IMAGE --from FOLDER`.",
+    ),
+    "step-not-kept": (
+        "The folder has no record of this step that can be attached.",
+        "Do the step on the commit: `samebits step STAGE STEP git:COMMIT --into FOLDER`.",
+    ),
     "step-command-differs": (
         "The definition says which command this step runs.",
         "Leave the command out; to run another one, change the definition and have it signed.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 
 from attestations import store
 from attestations.bundle import Bundle
 from attestations.chain import Link
+from attestations.commit import Commit
 from attestations.errors import AttestationError
 from attestations.records.step import FileLink, InImage, ReportLink, StepRecord, StepResult, step_statement
 from attestations.verify import Signer
@@ -27,15 +28,21 @@ from stages.stage import Stage, Step
 class Intended:
     """A step that may be recorded now: the image was admitted to the stage, and the signer may sign the step.
 
-    `supersedes` names every earlier record of it, so that the new one stands alone whichever of them still count.
+    `subject` is a commit for a step on the source, which comes after no admission. `supersedes` names every earlier
+    record of it, so that the new one stands alone whichever of them still count.
     """
 
-    image: Image
+    subject: Image | Commit
     stage: str
     step: Step
     pipeline: Pipeline
-    admission: Link
+    admission: Link | None
     supersedes: tuple[Digest, ...]
+
+    @property
+    def about(self) -> Digest | Commit:
+        """What the record is about."""
+        return self.subject if isinstance(self.subject, Commit) else self.subject.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +67,21 @@ class Done:
 
 def intend(image: Image, stage: str, step: str, *, pipeline: Pipeline, tools: Tools, now: datetime) -> Intended:
     """Check everything that can be checked before the step runs. Writes nothing."""
-    defined = _defined(pipeline.stage(stage), step)
-    _may_sign(tools.signer, defined, stage)
+    defined = defined_step(pipeline, stage, step)
+    if defined.builders is not None:
+        message = "it is done on the source commit, before there is an image"
+        hint = (
+            f"samebits step {stage} {step} git:COMMIT --into FOLDER, then {stage} {step} {image.digest} --from FOLDER"
+        )
+        raise UsageError("step-subject-differs", message, where=f"step {step} of {stage}", hint=hint)
+    may_sign(tools.signer, defined, stage)
     places = tools.places.stage(pipeline, stage)[:1]
     records = gather(
         image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now, shelf=tools.shelf
     ).records
     admission = chain_to(stage, image, records, pipeline=pipeline, now=now).links[-1]
     return Intended(
-        image=image,
+        subject=image,
         stage=stage,
         step=defined,
         pipeline=pipeline,
@@ -83,6 +96,22 @@ def intend(image: Image, stage: str, step: str, *, pipeline: Pipeline, tools: To
 
 def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, StepRecord]:
     """Sign what happened and attach it, a failure as well as a success. Returns the record's digest and content."""
+    bundle, step = signed(intended, done, tools=tools)
+    if isinstance(intended.subject, Image):
+        attach(
+            intended.pipeline,
+            intended.stage,
+            intended.subject.digest,
+            (bundle,),
+            done.reports,
+            tools=tools,
+            now=done.finished_at,
+        )
+    return bundle.record, step
+
+
+def signed(intended: Intended, done: Done, *, tools: Tools) -> tuple[Bundle, StepRecord]:
+    """The signed record of what happened, attached nowhere yet."""
     if tools.signer is None:
         raise Refusal("key-missing", "a step can't be recorded without a signer", hint="--key FILE")
     read = [(kind, content, read_report(kind, content)) for kind, content in done.reports]
@@ -92,7 +121,7 @@ def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, Ste
         pipeline=reference_of(intended.pipeline),
         stage=intended.stage,
         step=intended.step.name,
-        admission=intended.admission.record,
+        admission=None if intended.admission is None else intended.admission.record,
         spec=intended.step.spec,
         result=_result(intended.step, done, [summary for _, _, summary in read]),
         started_at=done.started_at,
@@ -111,9 +140,8 @@ def record(intended: Intended, done: Done, *, tools: Tools) -> tuple[Digest, Ste
         streams=done.streams,
         produced=done.produced,
     )
-    bundle = tools.signer.sign(step_statement(step, intended.image.digest))
-    _attach(intended, bundle, done.reports, tools=tools, now=done.finished_at)
-    return bundle.record, step
+    bundle = tools.signer.sign(step_statement(step, intended.about))
+    return bundle, replace(step, commit=intended.about if isinstance(intended.about, Commit) else None)
 
 
 def failure(intended: Intended, done: Done) -> Reason:
@@ -124,12 +152,30 @@ def failure(intended: Intended, done: Done) -> Reason:
     return Reason(code, f"the step failed, and the failure is on record: {why}", where)
 
 
-def _attach(
-    intended: Intended, bundle: Bundle, reports: Sequence[tuple[str, bytes]], *, tools: Tools, now: datetime
+def attach(
+    pipeline: Pipeline,
+    stage: str,
+    image: Digest,
+    bundles: Sequence[Bundle],
+    reports: Sequence[tuple[str, bytes]],
+    *,
+    tools: Tools,
+    now: datetime,
 ) -> None:
-    for place in tools.places.stage(intended.pipeline, intended.stage):
-        subject = place.registry.manifest(place.repository, intended.image.digest).descriptor
-        store.attach(place, subject, (bundle,), reports=reports, created=now, shelf=tools.shelf, sleep=tools.sleep)
+    """Hang records and reports on the image at every place of the stage."""
+    for place in tools.places.stage(pipeline, stage):
+        subject = place.registry.manifest(place.repository, image).descriptor
+        store.attach(place, subject, bundles, reports=reports, created=now, shelf=tools.shelf, sleep=tools.sleep)
+
+
+def defined_step(pipeline: Pipeline, stage: str, name: str) -> Step:
+    """The step of this name that is recorded here; one that others attest is not."""
+    found = _defined(pipeline.stage(stage), name)
+    if found.attested:
+        message = f"it is what {found.by} attests as {found.attested}; nothing is recorded for it"
+        hint = f"cosign attest --type {found.attested} --predicate FILE IMAGE"
+        raise UsageError("step-is-attested", message, where=f"step {name} of {stage}", hint=hint)
+    return found
 
 
 def _defined(stage: Stage, name: str) -> Step:
@@ -142,7 +188,8 @@ def _defined(stage: Stage, name: str) -> Step:
     return found
 
 
-def _may_sign(signer: Signer | None, step: Step, stage: str) -> None:
+def may_sign(signer: Signer | None, step: Step, stage: str) -> None:
+    """Refuse before anything is done when this run's signer may not record the step."""
     if signer is not None and not signer.is_one_of(step.by):
         raise AttestationError(
             "signer-not-for-stage",
@@ -156,7 +203,7 @@ def check_reports(intended: Intended, given: Sequence[str]) -> None:
     """Refuse a step that comes without the report that its definition asks for."""
     wanted = intended.step.evidence
     if wanted is not None and wanted not in given:
-        name = f"{intended.stage} {intended.step.name} {intended.image.digest}"
+        name = f"{intended.stage} {intended.step.name} {intended.about}"
         raise UsageError(
             "report-missing",
             f"the step asks for a {wanted} report",

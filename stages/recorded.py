@@ -50,7 +50,7 @@ def command(evidence: Evidence, stage: str, step: str, report_format: str) -> st
 def stage_of(evidence: Evidence, step: str) -> str:
     """The stage of the chain that this step belongs to; for an unknown one, the last stage."""
     links = evidence.chain.links
-    known = [link.stage for link in links if any(proof.step.step == step for proof in link.steps)]
+    known = [link.stage for link in links if any(proof.name == step for proof in link.steps)]
     return (known or [link.stage for link in links] or [ANY_STAGE])[-1]
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from attestations.bundle import Bundle
-from attestations.chain import Chain, ExpectedStage, ExpectedStep, Records, verify_chain
+from attestations.chain import Chain, ExpectedStage, Records, verify_chain
 from attestations.identity import KeyIdentity, Role
 from attestations.keys import new_key
 from attestations.lineage import Lineage
@@ -25,6 +25,7 @@ from attestations.records.admission import (
 from attestations.records.step import StepRecord, StepResult, step_statement
 from attestations.signers.identities import IdentityVerifier
 from attestations.signers.key import KeySigner
+from attestations.steps import ExpectedStep
 from attestations.verify import sift
 from registries.digest import Digest
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attestations.chain import Chain, Link, StepProof
+from attestations.chain import Chain, Link
 from attestations.identity import KeyIdentity
 from attestations.records.admission import ADMISSION, Admission, AdmissionKind, Copied, PipelineReference
 from attestations.records.step import STEP, StepRecord, StepResult
 from attestations.statement import Statement
+from attestations.steps import StepProof
 from attestations.verify import Claim, Rejected, Verified
 from registries.digest import Digest
 from registries.errors import Reason
@@ -272,7 +273,7 @@ def _proof(stage: str, made: Report, admission: Digest) -> StepProof:
         started_at=made.finished_at,
         finished_at=made.finished_at,
     )
-    return StepProof(verified=_verified(STEP, f"{stage} {made.step}", step), step=step)
+    return StepProof(name=step.step, verified=_verified(STEP, f"{stage} {made.step}", step), step=step)
 
 
 def _verified(predicate_type: str, name: str, claim: Claim) -> Verified:

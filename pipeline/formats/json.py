@@ -187,12 +187,13 @@ def _stage(stage: StageStory) -> dict[str, Any]:
 def _step(done: StepDone) -> dict[str, Any]:
     step = done.step
     return {
-        "image": done.image,
+        **({"image": done.subject} if not done.subject.startswith("git:") else {}),
+        **({"commit": step.commit.hex} if step.commit is not None else {}),
         "stage": step.stage,
         "step": step.step,
         "verdict": str(step.result),
         "record": str(done.record),
-        "admission": str(step.admission),
+        "admission": None if step.admission is None else str(step.admission),
         "exitCode": step.exit_code,
         "reports": [
             {"format": report.format, "digest": str(report.digest), "summary": dict(report.summary)}

@@ -14,9 +14,9 @@ from registries.errors import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
-    """A step that was recorded."""
+    """A step that was recorded on a subject: an image, or `git:` and a commit."""
 
-    image: str
+    subject: str
     record: Digest
     step: StepRecord
 

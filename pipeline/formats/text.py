@@ -137,10 +137,11 @@ def _stage_details(stage: StageStory) -> Iterable[str]:
     if stage.link is not None:
         yield from _link_lines(stage.link)
     for step in stage.steps:
-        if step.record is None or step.finished_at is None:
+        if step.record is None:
             yield f"  step {step.name}: missing"
         else:
-            yield f"  step {step.name}: {step.result} {_time(step.finished_at)} by {step.signer}"
+            when = _time(step.finished_at) if step.finished_at else "at no proven time"
+            yield f"  step {step.name}: {step.result} {when} by {step.signer}"
             yield f"       {step.record}"
     for fault in stage.faults:
         yield f"  {fault.message} [{fault.code}]"
@@ -159,8 +160,9 @@ def _link_lines(link: Link) -> Iterable[str]:
 
 def _step(done: StepDone) -> Iterable[str]:
     step = done.step
-    yield f"step {step.step} of {step.stage} {step.result}: {done.image}"
-    facts = [("record", str(done.record)), ("after", str(step.admission))]
+    yield f"step {step.step} of {step.stage} {step.result}: {done.subject}"
+    facts = [("record", str(done.record))]
+    facts.append(("on", str(step.commit)) if step.commit is not None else ("after", str(step.admission)))
     if step.exit_code is not None:
         facts.append(("exit code", str(step.exit_code)))
     facts += [("report", f"{report.format} {report.digest} ({_counts(report.summary)})") for report in step.reports]

@@ -10,7 +10,7 @@ from typing import Final
 from attestations.chain import Link
 from registries.errors import Reason, UsageError
 from stages.duration import Duration
-from stages.evidence import Evidence
+from stages.evidence import UNDATED, Evidence
 from stages.gate import Outcome, Verdict
 
 NAME: Final = "freshness"
@@ -58,9 +58,9 @@ class Freshness:
             dated = [(f"the admission to {link.stage}", _admitted(link), "")]
             dated += [
                 (
-                    f"the step {proof.step.step} of {link.stage}",
-                    _earlier(proof.step.finished_at, proof.verified.proved_time),
-                    f"samebits step {link.stage} {proof.step.step} {evidence.subject}",
+                    f"the step {proof.name} of {link.stage}",
+                    _earlier(proof.finished_at or UNDATED, proof.verified.proved_time),
+                    f"samebits step {link.stage} {proof.name} {evidence.subject}",
                 )
                 for proof in link.steps
             ]

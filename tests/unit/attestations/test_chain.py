@@ -46,7 +46,7 @@ def test_a_whole_chain_is_returned_from_the_entry_on_with_the_proof_of_every_ste
     found = chain(everything(pieces))
     assert [link.stage for link in found.links] == ["build", "test"]
     assert [link.record for link in found.links] == [pieces.bundles["build"].record, pieces.bundles["test"].record]
-    assert [proof.step.step for proof in found.links[0].steps] == ["unit", "scan"]
+    assert [proof.name for proof in found.links[0].steps] == ["unit", "scan"]
 
 
 def test_an_entry_stage_rests_on_nothing() -> None:
