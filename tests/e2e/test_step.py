@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
+from attestations import store
+from attestations.signers.key import KeySigner
+from attestations.statement import Statement
 from pipeline.withheld import SECRETS
-from tests.e2e.shop import CANARY, Shop
+from stages.reports.slsa import V1
+from tests.e2e.shop import CANARY, Shop, now
+from tests.evidence import COMMIT, sarif, slsa
 
 
 def test_the_exit_code_of_a_command_is_recorded(shop: Shop) -> None:
@@ -158,6 +164,70 @@ def test_a_report_that_can_not_be_read_is_not_recorded(shop: Shop, content: byte
 
     assert (ended.code, ended.reasons) == (3, ["evidence-malformed"])
     assert _standing(shop, "s14") == "missing"
+
+
+def test_a_step_on_the_source_is_kept_in_a_folder_and_attached_to_the_image_built_from_it(
+    shop: Shop, tmp_path: Path
+) -> None:
+    own = shop.twin(tmp_path / "own")
+    text = (own.folder / "samebits.yaml").read_text()
+    unit = "      - {name: unit, by: [ci-build], evidence: junit}"
+    run = "run: 'cp $FINDINGS {commit}.json', env: [FINDINGS]"
+    sast = f"      - {{name: sast, by: [scanner], evidence: sarif, on: source, {run}}}"
+    own.write("samebits.yaml", re.sub(f"{re.escape(unit)}.*", f"{unit}\n{sast}", text))
+    own.write("samebits.yaml.sigstore.jsonl", "")
+    assert own.run("definition", "sign", key="owner").code == 0
+    image = own.built("src")
+    own.workshop.admit("build", f"oci:{own.folder / 'image'}:src", "ci-build")
+    findings = own.write("findings.json", sarif(commit=COMMIT))
+    words = ("step", "build", "sast", f"git:{COMMIT}", f"--report=sarif={COMMIT}.json", "--into", "kept", "-o", "json")
+
+    done = own.run(*words, key="scanner", env={"FINDINGS": str(findings)})
+    early = own.run("step", "build", "sast", "src", "--from", "kept")
+    place = own.workshop.place("build")
+    statement = Statement.about(image.digest, predicate_type=V1, predicate=slsa(commit=COMMIT))
+    builder = KeySigner.from_pem((own.folder / "keys/ci-build.key").read_bytes())
+    subject = place.registry.manifest(place.repository, image.digest).descriptor
+    store.attach(place, subject, (builder.sign(statement),), created=now())
+    brought = own.run("step", "build", "sast", "src", "--from", "kept", "-o", "json")
+    story = own.run("audit", "src", "--stage", "build", "-o", "json").result
+
+    assert (done.result["commit"], done.result["verdict"], done.result["admission"]) == (COMMIT, "passed", None)
+    assert (early.code, early.reasons) == (3, ["attestation-missing"])
+    assert (brought.code, brought.result["record"]) == (0, done.result["record"]), brought.stderr
+    steps = {step["step"]: (step["result"], step["record"]) for step in story["stages"][0]["steps"]}
+    assert steps["sast"] == ("passed", done.result["record"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("git:main", "--into", "kept"), "digest-malformed"),
+        ((f"git:{'a' * 40}",), "step-subject-differs"),
+        (("ready", "--into", "kept"), "step-subject-differs"),
+        ((f"git:{'a' * 40}", "--into", "kept"), "step-subject-differs"),
+        (("ready", "--from", "kept", "--into", "kept"), "usage"),
+        (("ready", "--produces", "file"), "step-command-missing"),
+        (("ready", "--in-image"), "step-command-missing"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(shop: Shop, words: tuple[str, ...], code: str) -> None:
+    report = shop.write("reports/x.xml", '<testsuite tests="1"><testcase name="a"/></testsuite>')
+    ended = shop.run("step", "build", "unit", *words, f"--report=junit={report}", key="ci-build")
+
+    assert ended.reasons == [code]
+
+
+def test_the_files_that_a_command_must_make_are_recorded_or_the_step_fails(shop: Shop) -> None:
+    unit = _entered(shop, "s20")
+    words = ("step", "build", "unit", "s20", unit, "--produces", "made.bin", "-o", "json", "--")
+
+    absent = shop.run(*words, "true", key="ci-build")
+    made = shop.run(*words, "sh", "-c", "echo made > made.bin", key="ci-build")
+
+    assert (absent.code, absent.result["verdict"]) == (3, "failed")
+    assert "it did not make 'made.bin'" in absent.stderr
+    assert (made.code, made.result["supersedes"]) == (0, [absent.result["record"]])
 
 
 def _entered(shop: Shop, version: str) -> str:
