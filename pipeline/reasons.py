@@ -58,6 +58,14 @@ def exit_code(codes: Iterable[str]) -> int:
 _Rows = Mapping[str, tuple[str, str]]
 
 _BYTES: Final[_Rows] = {
+    "layer-malformed": (
+        "A layer of the image can't be read as an archive, or holds more than can be read.",
+        "Build the image with another tool; what one reader skips, another one unpacks.",
+    ),
+    "layer-compression-unknown": (
+        "A layer is compressed in a way that is not read here.",
+        "Build the image with gzip or without compression.",
+    ),
     "digest-mismatch": (
         "The bytes are not those that the digest names.",
         "They were changed on the way or at rest. Restore them from where they are whole; see who can write there.",
@@ -433,6 +441,10 @@ _BLOCKED: Final[_Rows] = {
         "The definition lets in more than the one before.",
         "Look at each change; if all of them are meant, leave `--fail-on-loosening` out, or have it approved.",
     ),
+    "malware-found": (
+        "A file of the image is known malware.",
+        "Don't run it anywhere. Find out how it came there, and build from a clean base.",
+    ),
     "config-refused": (
         "The image starts in a way that the definition does not allow.",
         "Change how it is built; the message says what and where.",
@@ -579,6 +591,7 @@ _UNAVAILABLE: Final[_Rows] = {
         "The keeper of the key can't be asked.",
         "Run it again when it answers; what was moved already is not moved twice.",
     ),
+    "scanner-unavailable": ("The malware scanner can't be asked.", "See that it runs, and run the command again."),
     "signing-unavailable": (
         "The certificate authority or the transparency log can't be asked.",
         "Run it again; what was moved already is not moved twice.",

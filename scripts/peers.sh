@@ -107,9 +107,10 @@ if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
     once docker-registry 2.8.2 debian 'docker-registry=2.8.2*'
     once dockerd 20.10 programs 'sbin/dockerd sbin/runc' 'docker.io=20.10.*' 'containerd=1.6.*' 'runc=1.1.*' libdevmapper1.02.1 libseccomp2
     once skopeo 1.9.3 programs bin/skopeo 'skopeo=1.9.3*' libdevmapper1.02.1 libgpgme11 libassuan0
+    once clamd 1.4 programs sbin/clamd 'clamav-daemon=1.4.*' 'libclamav12=1.4.*' libmspack0
     once softhsm2 2.6.1 programs bin/softhsm2-util 'softhsm2=2.6.1*' 'libsofthsm2=2.6.1*'
 else
-    without apt 'docker-registry dockerd skopeo softhsm2'
+    without apt 'docker-registry dockerd skopeo clamd softhsm2'
 fi
 
 if command -v go >/dev/null; then

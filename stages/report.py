@@ -127,6 +127,37 @@ class Components:
         return (("components", self.number),)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infection:
+    """A file in which a signature of malware was found."""
+
+    signature: str
+    path: str
+    layer: Digest
+
+    def __str__(self) -> str:
+        return f"{self.signature} in {self.path} of layer {self.layer}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalwareScan:
+    """A scan of all files of some platforms (`about`, by manifest) for malware; `unscanned` could not be looked at."""
+
+    tool: str
+    tool_version: str
+    data_date: datetime | None
+    scanned_at: datetime | None
+    about: tuple[Digest, ...]
+    files: int
+    found: tuple[Infection, ...]
+    unscanned: tuple[str, ...]
+
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """How many files, what was found, and what was not scanned."""
+        return (("files", self.files), ("found", len(self.found)), ("unscanned", len(self.unscanned)))
+
+
 def by_severity(findings: Iterable[Finding | Alert]) -> tuple[tuple[str, int], ...]:
     """How many findings there are of each severity, the worst first."""
     numbers = dict.fromkeys(Severity, 0)

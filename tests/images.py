@@ -65,6 +65,14 @@ def image(
     return made[0] if len(made) == 1 else index(*made, names=platforms, spaces=spaces)
 
 
+def image_of(*layers: bytes) -> Image:
+    """An image manifest with exactly these layers."""
+    config = dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}})
+    made = _assembled((config, CONFIG_TYPE), [(layer, LAYER_TYPE) for layer in layers])
+    platform = Platform(name="linux/amd64", manifest=made.digest, config=Digest.of(config))
+    return Image(made.manifests, made.blobs, (platform,))
+
+
 def index(*children: Image, names: Sequence[str] = (), spaces: int = 0, **fields: Any) -> Image:
     """An index over these images, which may be indexes themselves."""
     entries: list[Mapping[str, Any]] = [child.manifest.descriptor.json() for child in children]

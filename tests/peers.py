@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -30,6 +31,7 @@ _STOP_SECONDS = 20.0
 
 _REGISTRY_LISTENS = re.compile(r"listening on ([0-9.:]+)")
 _GGCR_LISTENS = re.compile(r"^([0-9.:]+)\n")
+_CLAMD_LISTENS = re.compile(r"(Self checking every)")
 _ENGINE_LISTENS = re.compile(r"API listen on ([^\s\"]+)")
 _REGISTRY_CONFIG = """\
 version: 0.1
@@ -144,6 +146,30 @@ def ggcr_registry(port: int = 0) -> Iterator[str]:
     """go-containerregistry's registry, in memory, with its referrers API on; yields host:port."""
     with _folder() as folder, _running("ggcr-registry", f"127.0.0.1:{port}", folder=folder) as peer:
         yield peer.awaited(_GGCR_LISTENS)
+
+
+@contextlib.contextmanager
+def clamd(signatures: str) -> Iterator[str]:
+    """ClamAV's daemon with these signatures alone (`.ndb`); yields its `HOST:PORT`."""
+    with _folder() as folder, socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        held.close()
+        (folder / "signatures").mkdir()
+        (folder / "signatures" / "own.ndb").write_text(signatures)
+        config = folder / "clamd.conf"
+        settings = {
+            "Foreground": "yes",
+            "DatabaseDirectory": folder / "signatures",
+            "TCPAddr": "127.0.0.1",
+            "TCPSocket": port,
+            "TemporaryDirectory": folder,
+            "StreamMaxLength": "1M",
+            "User": "root",
+        }
+        config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        with _running("clamd", f"--config-file={config}", folder=folder) as peer:
+            peer.awaited(_CLAMD_LISTENS)
+            yield f"127.0.0.1:{port}"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from pipeline.commands.promote import plan, promote
 from pipeline.commands.registry import registry_app
 from pipeline.commands.rewrap import rewrap
 from pipeline.commands.rollback import rollback
+from pipeline.commands.scan import scan
 from pipeline.commands.step import step
 from pipeline.commands.verify import audit, verify
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (init, promote, plan, step, approve, rollback, verify, audit, rewrap, explain):
+for command in (init, promote, plan, step, scan, approve, rollback, verify, audit, rewrap, explain):
     app.command()(command)
 app.add_typer(definition_app, name="definition")
 app.add_typer(attest_app, name="attest")

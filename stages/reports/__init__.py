@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stages.report import Analyses, Components, Findings, Read, TestResults
-from stages.reports import cyclonedx, grype, junit, sarif, slsa, spdx, test_result, trivy
+from stages.report import Analyses, Components, Findings, MalwareScan, Read, TestResults
+from stages.reports import clamav, cyclonedx, grype, junit, sarif, slsa, spdx, test_result, trivy
 
 ANALYSES: Final[Mapping[str, Callable[[bytes], Analyses]]] = {
     "sarif": sarif.read,
@@ -22,6 +22,10 @@ FINDINGS: Final[Mapping[str, Callable[[bytes], Findings]]] = {
     "trivy": trivy.read,
 }
 
+MALWARE: Final[Mapping[str, Callable[[bytes], MalwareScan]]] = {
+    "clamav": clamav.read,
+}
+
 TESTS: Final[Mapping[str, Callable[[bytes], TestResults]]] = {
     "junit": junit.read,
     "test-result": test_result.read,
@@ -31,6 +35,7 @@ REPORTS: Final[Mapping[str, Callable[[bytes], Read]]] = {
     **ANALYSES,
     **COMPONENTS,
     **FINDINGS,
+    **MALWARE,
     **TESTS,
     "slsa": slsa.read,
 }

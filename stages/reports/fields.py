@@ -72,6 +72,13 @@ class Fields:
         path = self._at(name)
         return tuple(self._object(item, f"{path}[{number}]") for number, item in enumerate(self._list(name)))
 
+    def number(self, name: str) -> int:
+        """A whole number that is not negative, and has to be there."""
+        found = self.value.get(name)
+        if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+            raise malformed(f"`{self._at(name)}` is no number, but {kind(found)}")
+        return found
+
     def time(self, name: str) -> datetime | None:
         """A time as RFC 3339 has it; absent, empty and Go's zero time are None."""
         text = self.optional_text(name)
