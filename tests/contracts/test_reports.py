@@ -22,6 +22,7 @@ CODES = {"evidence-malformed", "evidence-empty", "subject-mismatch", "size-limit
 
 # What each sample says: of tests (tests, failures, errors, skipped), of all others its counts.
 SAMPLES: dict[str, dict[str, int] | tuple[int, int, int, int]] = {
+    "clamav-eicar.json": {"files": 2, "found": 1, "unscanned": 0},
     "cyclonedx-syft.json": {"components": 2},
     "grype-clean.json": {},
     "grype-image.json": {"high": 1, "medium": 1, "negligible": 1, "critical": 1},

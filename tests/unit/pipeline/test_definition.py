@@ -356,7 +356,7 @@ def test_every_report_that_can_be_read_can_be_asked_for(name: str) -> None:
         ([("by: [scanner], evidence: grype", "by: [§scaner], evidence: grype")], "no signer", "`scanner`?"),
         ([("{name: unit, by: [ci-build, ci-promote], evidence: junit}", "§{name: unit, by: [ci-build]}"),
           ("tests: {steps: [unit]}", "tests: {}")], "neither `run` nor `evidence`", "write `run:"),
-        ([("evidence: junit", "evidence: §jnit")], "`evidence` must be one of cyclonedx,", "did you mean `junit`?"),
+        ([("evidence: junit", "evidence: §jnit")], "`evidence` must be one of clamav,", "did you mean `junit`?"),
         ([('run: "grype {image}', 'run: §"grype {imgae}')], "{imgae} is no placeholder", "write {image}"),
         ([('run: "grype {image}', 'run: §"grype {image} {tag}')], "{tag} is no placeholder", "write {image}"),
         ([('run: "grype {image}', 'run: §"grype ${image}')], "neither by the shell nor here", "write {image}"),
