@@ -10,7 +10,10 @@ import pytest
 from attestations.commit import Commit
 from attestations.errors import AttestationError
 from attestations.records.step import STEP, FileLink, InImage, StepRecord, step_statement
+from attestations.signers.identities import IdentityVerifier
 from attestations.statement import Statement
+from attestations.verify import sift
+from tests.chains import NOW, identity, signer
 from tests.unit.attestations.samples import IMAGE, OTHER, STEPPED
 
 
@@ -57,3 +60,20 @@ def test_a_commit_that_is_no_full_id_is_refused(name: str) -> None:
     with pytest.raises(AttestationError) as error:
         StepRecord.read(Statement.from_bytes(json.dumps(value).encode()))
     assert error.value.code == "digest-malformed"
+
+
+def test_of_a_commit_only_what_a_step_records_is_read() -> None:
+    commit = Commit("a" * 40)
+    for predicate_type, code in ((STEP, ""), ("https://example.com/review/v1", "predicate-type-mismatch")):
+        predicate = step_statement(replace(STEPPED, admission=None), commit).predicate
+        bundle = signer("scanner").sign(Statement.about(commit, predicate_type=predicate_type, predicate=predicate))
+        verified, rejected = sift(IdentityVerifier([identity("scanner")], NOW), (bundle,), commit)
+        assert [item.reason.code for item in rejected] == ([code] if code else [])
+        assert len(verified) == (0 if code else 1)
+
+
+def test_a_record_about_a_commit_is_not_believed_about_an_image_nor_about_another_commit() -> None:
+    bundle = signer("scanner").sign(step_statement(replace(STEPPED, admission=None), Commit("a" * 40)))
+    for subject, code in ((IMAGE, "algorithm-not-allowed"), (Commit("b" * 40), "subject-mismatch")):
+        _, rejected = sift(IdentityVerifier([identity("scanner")], NOW), (bundle,), subject)
+        assert [item.reason.code for item in rejected] == [code]

@@ -10,9 +10,12 @@ import pytest
 from attestations import store
 from attestations.commit import Commit
 from attestations.records.step import StepRecord
-from attestations.statement import Statement
+from attestations.signers.identities import IdentityVerifier
+from attestations.statement import STATEMENT_V1, Statement
+from attestations.verify import sift
 from pipeline import kept
 from pipeline import step as steps
+from pipeline.on_source import built_from as built_from_provenance
 from registries.digest import Digest
 from registries.errors import Reason, Refusal
 from stages.reports.slsa import V02, V1
@@ -204,3 +207,31 @@ def test_a_step_on_the_source_is_not_recorded_on_the_image_nor_the_other_way_rou
 @pytest.mark.parametrize("text", ["", "main", "a" * 39, "A" * 40, "a" * 41, "g" * 40])
 def test_only_the_full_id_of_a_commit_names_one(text: str) -> None:
     assert why_not(lambda: Commit(text)) == ["digest-malformed"]
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_record_by_a_signer_who_was_revoked_does_not_count(world: World, tmp_path: Path, *, attached: bool) -> None:
+    recorded(world, tmp_path)
+    built_from(world, world.in_build(), COMMIT)
+    if attached:
+        brought(world, tmp_path)
+    world.trust_text += "revocations:\n  signers: {scanner: 2026-01-01}\n"
+    with pytest.raises(Refusal) as refused:
+        world.promote("1.0", "test") if attached else brought(world, tmp_path)
+    found = [reason.code for reason in refused.value.reasons if "scan of build" not in reason.where]
+    assert found == (["key-revoked", "step-missing"] if attached else ["key-revoked"])
+
+
+def test_a_predicate_that_is_not_what_its_statement_says_names_no_commit(world: World) -> None:
+    good = slsa(commit=COMMIT.hex)
+    nested = {"_type": STATEMENT_V1, "subject": [{"digest": {"sha256": "a" * 64}}], "predicateType": V1}
+    shown = [(V1, good), (V02, good), (V1, {**nested, "predicate": good}), (V1, {"nothing": True})]
+    found = []
+    for predicate_type, predicate in shown:
+        about = Digest.of(b"image")
+        bundle = world.signer("ci-build").sign(
+            Statement.about(about, predicate_type=predicate_type, predicate=predicate)
+        )
+        verified, _ = sift(IdentityVerifier(world.pipeline.identities, world.now), (bundle,), about)
+        found += [one.commit for one in built_from_provenance(verified)]
+    assert found == [COMMIT, None, None, None]
