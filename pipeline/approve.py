@@ -10,7 +10,7 @@ from attestations.errors import AttestationError
 from attestations.identity import Role
 from attestations.records.approval import Approval, ApprovalKind, approval_statement
 from pipeline.definition import Pipeline
-from pipeline.gather import chain_before, configurations, evidence, gather, of_platforms, with_attached
+from pipeline.gather import chain_before, configurations, evidence, gather, of_platforms, waivers_in, with_attached
 from pipeline.places import Image
 from pipeline.promote import Tools, reference_of
 from registries.copy import platforms
@@ -59,7 +59,8 @@ def review(image: Image, stage: str, *, kind: ApprovalKind, pipeline: Pipeline, 
         shelf=shelf,
         below=below,
         admitters=[signer.name for signer in wanted.admit.signers],
-        configs=configurations(wanted, whole, image.place, shelf=shelf),
+        configs=configurations(wanted, chain, whole, image.place, shelf=shelf),
+        waivers=waivers_in(tools.waivers, pipeline=pipeline, revocations=revocations, now=now),
         asked=Asked(stage=stage, pipeline=reference_of(pipeline)),
     )
     return Review(image=image, stage=wanted, pipeline=pipeline, decision=decide(wanted, shown), kind=kind)

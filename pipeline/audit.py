@@ -5,6 +5,7 @@ An audit shows; it never decides. Its verdicts are those of `verify_chain`, the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -145,7 +146,17 @@ def _read(
             return _story(stage, Standing.ABSENT), gathered
         return _story(stage, Standing.BROKEN, tags=tags, faults=broken.reasons), gathered
     steps = tuple(_step_story(stage, step, records, link) for step in pipeline.expected(stage).steps)
-    return _story(stage, Standing.ADMITTED, link=link, steps=steps, tags=tags), gathered
+    ended = tuple(_ended(stage, link, now))
+    return _story(stage, Standing.ADMITTED, link=link, steps=steps, tags=tags, faults=ended), gathered
+
+
+def _ended(stage: str, link: Link, now: datetime) -> Iterator[Reason]:
+    """Waivers that the admission rested on and that have ended since: what they let stand stands by nothing now."""
+    for gate in link.admission.gates:
+        for used in gate.waivers:
+            if now > used.expires:
+                message = f"{stage} was admitted by the waiver {used.id}, which ended at {used.expires.isoformat()}"
+                yield Reason("waiver-expired", message, f"gate {gate.gate}, record {used.record}")
 
 
 def _story(

@@ -13,6 +13,7 @@ from attestations.chain import Chain, Records, verify_chain
 from attestations.errors import ChainBroken
 from attestations.foreign.attachment import Attachment
 from attestations.foreign.look import believe, look
+from attestations.records.waivers import pipeline_subject
 from attestations.signers.identities import IdentityVerifier
 from attestations.verify import Rejected, Verified, sift
 from pipeline import on_source as source
@@ -26,6 +27,7 @@ from registries.limits import MANIFEST_BYTES, QUESTIONS_AT_ONCE
 from registries.registry import Location
 from registries.shelf import Shelf
 from stages.evidence import UNDATED, Asked, Evidence, Platform, Report
+from stages.reports import NAMES_LAYERS
 from stages.stage import Stage
 
 
@@ -200,6 +202,7 @@ def evidence(
     admitters: Sequence[str] = (),
     asked: Asked | None = None,
     configs: Mapping[Digest, bytes] | None = None,
+    waivers: Sequence[Verified] = (),
 ) -> Evidence:
     """What the gates may see; the reports of the chain's steps are read here, so that gates need no I/O.
 
@@ -217,12 +220,28 @@ def evidence(
         admitters=tuple(admitters),
         asked=asked,
         configs=configs or {},
+        waivers=tuple(waivers),
     )
 
 
-def configurations(stage: Stage, found: tree.Tree, place: Location, *, shelf: Shelf) -> dict[Digest, bytes]:
-    """The configurations of all platforms, where a gate looks at them; one that is too large is left out."""
-    if not any(getattr(gate, "needs_config", False) for _, gate in stage.gates):
+def waivers_in(
+    bundles: Sequence[Bundle], *, pipeline: Pipeline, revocations: Revocations, now: datetime
+) -> tuple[Verified, ...]:
+    """The waivers records that are believed: about this pipeline, by any of its signers. A gate says whose count."""
+    verifier = IdentityVerifier(pipeline.identities, now, pipeline.sigstore)
+    verified, _ = sift(verifier, bundles, pipeline_subject(pipeline.name))
+    return _parted(verified, revocations)[0]
+
+
+def configurations(
+    stage: Stage, chain: Chain, found: tree.Tree, place: Location, *, shelf: Shelf
+) -> dict[Digest, bytes]:
+    """The configurations of all platforms, where a gate or the reader of a report looks at them.
+
+    One that is too large is left out.
+    """
+    formats = {report.format for link in chain.links for proof in link.steps for report in proof.reports}
+    if NAMES_LAYERS.isdisjoint(formats) and not any(getattr(gate, "needs_config", False) for _, gate in stage.gates):
         return {}
     wanted = {it.config.digest: it.config for it in found.manifests.values() if it.config is not None}
     small = [config for config in wanted.values() if config.size <= MANIFEST_BYTES]

@@ -43,6 +43,7 @@ from pipeline.gather import (
     evidence,
     gather,
     of_platforms,
+    waivers_in,
     with_attached,
 )
 from pipeline.places import Image, Places
@@ -69,7 +70,7 @@ class Tools:
     """Everything outside that a run uses. Without a signer nothing can be published.
 
     `by` names the CI run, `tool` this program; both are written into the record. `whole` asks for every byte of a
-    blob to be read where one would do as a proof that it is there.
+    blob to be read where one would do as a proof that it is there. `waivers` are records, not believed yet.
     """
 
     places: Places
@@ -79,6 +80,7 @@ class Tools:
     tool: tuple[tuple[str, str], ...] = ()
     jobs: int = JOBS
     whole: bool = False
+    waivers: tuple[Bundle, ...] = ()
     shelf: Shelf = field(default_factory=Shelf)
     progress: Progress | None = None
     say: Callable[[str], None] = lambda _: None
@@ -226,7 +228,8 @@ def plan(
             shelf=tools.shelf,
             below=asked.below(runnable),
             admitters=[signer.name for signer in wanted.admit.signers],
-            configs=configurations(wanted, found, image.place, shelf=tools.shelf),
+            configs=configurations(wanted, chain, found, image.place, shelf=tools.shelf),
+            waivers=waivers_in(tools.waivers, pipeline=pipeline, revocations=tools.revocations, now=now),
             asked=Asked(stage=stage, pipeline=reference_of(pipeline), promoter=_who_signs(tools.signer, pipeline)),
         )
         believed = frozenset(item.record for item in shown.statements)
@@ -407,11 +410,20 @@ def _attach(intended: Plan, transfer: Transfer, records: Sequence[Bundle], tools
         intended.tree.manifest.descriptor,
         records,
         created=intended.decided_at,
+        reports=_waivers(intended, tools),
         copied=transfer.hanging,
         shelf=tools.shelf,
         sleep=tools.sleep,
     )
     set_legacy_tags(transfer)
+
+
+def _waivers(intended: Plan, tools: Tools) -> tuple[tuple[str, bytes], ...]:
+    """The records of the waivers that were used, so that whoever audits the image finds them beside it."""
+    if isinstance(intended.leave, Admitted):
+        return ()
+    used = {used.record for verdict in intended.leave.verdicts for used in verdict.waivers}
+    return tuple(("waivers", bundle.content) for bundle in tools.waivers if bundle.record in used)
 
 
 def _set(move: TagMove, manifest: Manifest) -> None:

@@ -432,6 +432,11 @@ _BLOCKED: Final[_Rows] = {
         "A gate failed while it judged.",
         "What could not be judged does not pass. See the message, and report it if the input was in order.",
     ),
+    "waiver-expired": (
+        "A waiver has ended, and what it let stand does not stand any more.",
+        "Update the package, or have whoever owns the gate give a new one: `samebits waive add`.",
+    ),
+    "waiver-expiring": ("A waiver that is used ends soon.", "Update the package before, or have it renewed."),
     "waiver-invalid": ("A waiver does not count.", "It needs exact ids, a scope, a reason, an owner and an expiry."),
     "vex-untrusted": (
         "A statement that something is not exploitable does not count.",
@@ -528,6 +533,7 @@ _UNAUTHORIZED: Final[_Rows] = {
 }
 
 _NOT_FOUND: Final[_Rows] = {
+    "waiver-unknown": ("There is no such waiver.", "`samebits waive list` shows those that were given."),
     "image-not-found": (
         "There is no such image.",
         "Check the tag or digest, and that it is in the repository of the stage before: `samebits definition show`.",

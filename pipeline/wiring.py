@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from attestations.bundle import Bundle
 from attestations.signers.key import KeySigner
 from attestations.verify import Signer
 from pipeline import anchors as anchors_file
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 DEFINITION_NAME: Final = "samebits.yaml"
 SIGNATURES_SUFFIX: Final = ".sigstore.jsonl"
+WAIVERS_SUFFIX: Final = ".waivers.sigstore.jsonl"
 TRUST_NAME: Final = "trust.yaml"
 
 _KEY_URI = re.compile(r"pkcs11:|[a-z][a-z0-9+.-]*://")
@@ -120,6 +122,17 @@ def believe(definition: Definition, anchors: Anchors, *, now: datetime) -> Pipel
 def signatures_path(definition: Path) -> Path:
     """Where the owners' signatures of a definition lie: one Sigstore bundle per line."""
     return definition.with_name(definition.name + SIGNATURES_SUFFIX)
+
+
+def read_waivers(definition: Path) -> tuple[Bundle, ...]:
+    """The waivers records that lie beside a definition, not believed yet: one Sigstore bundle per line."""
+    path = waivers_path(definition)
+    return read_signatures(read_file(path, BUNDLE_BYTES)) if path.is_file() else ()
+
+
+def waivers_path(definition: Path) -> Path:
+    """Where the waivers of a pipeline lie."""
+    return definition.with_name(definition.name + WAIVERS_SUFFIX)
 
 
 def open_signer(
@@ -231,6 +244,7 @@ def open_tools(
     tool: tuple[tuple[str, str], ...],
     say: Callable[[str], None],
     progress: Progress | None,
+    waivers: tuple[Bundle, ...] = (),
 ) -> Tools:
     """Everything that a run uses, with its signer. The clock tells that one how late it is."""
     return Tools(
@@ -241,6 +255,7 @@ def open_tools(
         tool=tool,
         jobs=named.jobs,
         whole=named.whole,
+        waivers=waivers,
         shelf=Shelf(_cache(around)),
         say=say,
         progress=progress,

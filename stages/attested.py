@@ -19,6 +19,7 @@ from stages.recorded import of_formats
 # Sources: in-toto attestation, spec/predicates (cyclonedx.md, spdx2.md, spdx3.md, test-result.md); SLSA provenance.
 # There is no predicate type for SARIF: the addresses are those of its schema, by which reports name it themselves.
 PREDICATES: Final[Mapping[str, str]] = {
+    "https://cosign.sigstore.dev/attestation/vuln/v1": "cosign-vuln",
     "https://cyclonedx.org/bom": "cyclonedx",
     "https://cyclonedx.org/bom/v1.4": "cyclonedx",
     "https://cyclonedx.org/bom/v1.5": "cyclonedx",
@@ -26,6 +27,9 @@ PREDICATES: Final[Mapping[str, str]] = {
     "https://cyclonedx.org/bom/v1.7": "cyclonedx",
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json": "sarif",
     "https://in-toto.io/attestation/test-result/v0.1": "test-result",
+    "https://in-toto.io/attestation/vulns": "in-toto-vulns",
+    "https://in-toto.io/attestation/vulns/v0.1": "in-toto-vulns",
+    "https://in-toto.io/attestation/vulns/v0.2": "in-toto-vulns",
     "https://json.schemastore.org/sarif-2.1.0.json": "sarif",
     "https://slsa.dev/provenance/v0.2": "slsa",
     "https://slsa.dev/provenance/v1": "slsa",

@@ -31,6 +31,7 @@ class Findings:
 
     `about` are the digests by which the report itself names the image, `data_date` is when the scanner's database was
     made, `scanned_at` when the scan ran, `targets` how many things (system packages, lock files) it looked at.
+    `layers` are the image's layers, uncompressed, where the report names those instead of a digest of the image.
     """
 
     tool: str
@@ -40,6 +41,7 @@ class Findings:
     scanned_at: datetime | None
     about: tuple[Digest, ...]
     targets: int
+    layers: tuple[Digest, ...] = ()
 
     @property
     def counts(self) -> tuple[tuple[str, int], ...]:

@@ -91,6 +91,7 @@ class World:
     registries: dict[str, Registry] = field(default_factory=dict)
     keys: dict[str, tuple[bytes, bytes]] = field(default_factory=lambda: {name: new_key() for name in NAMES})
     signatures: list[Bundle] = field(default_factory=list)
+    waivers: list[Bundle] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -149,6 +150,7 @@ class World:
             signer=self.signer(by) if by else None,
             tool=(("name", "samebits"), ("version", "test")),
             jobs=2,
+            waivers=tuple(self.waivers),
             sleep=self.waited.append,
         )
 

@@ -19,6 +19,7 @@ from pipeline.commands.rollback import rollback
 from pipeline.commands.scan import scan
 from pipeline.commands.step import step
 from pipeline.commands.verify import audit, verify
+from pipeline.commands.waive import waive_app
 
 UNREADABLE: Final[type[Exception]] = typer.BadParameter.mro()[1]
 """What is raised for a command line that can't be read: typer has no public name for all of it."""
@@ -33,6 +34,7 @@ for command in (init, promote, plan, step, scan, approve, rollback, verify, audi
     app.command()(command)
 app.add_typer(definition_app, name="definition")
 app.add_typer(attest_app, name="attest")
+app.add_typer(waive_app, name="waive")
 app.add_typer(registry_app, name="registry")
 app.command()(demo)
 

@@ -271,6 +271,7 @@ def open_pipeline(
         tool=(("name", "samebits"), ("version", edge.version)),
         say=session.output.say,
         progress=session.progress,
+        waivers=wiring.read_waivers(Path(read.path)),
     )
     session.shelf = tools.shelf
     return Opened(pipeline=pipeline, anchors=anchors, tools=tools, now=now)

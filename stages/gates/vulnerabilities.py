@@ -8,13 +8,17 @@ from datetime import datetime
 from typing import Final
 
 from registries.errors import ContentError, Reason, UsageError
+from stages.attested import Counted, covers
+from stages.attested import counted as counted_reports
 from stages.duration import Duration
 from stages.evidence import Evidence, Platform, Report
-from stages.finding import Finding, Severity
+from stages.finding import Finding, Fix, Severity
 from stages.gate import Outcome, Verdict
-from stages.recorded import ANY_STEP, again, ahead, command, digests, of_formats, place, refused, stage_of, too_old
+from stages.image_layers import diff_ids
+from stages.recorded import ANY_STEP, again, ahead, command, digests, place, refused, stage_of, too_old
 from stages.report import Findings, by_severity
 from stages.reports import FINDINGS
+from stages.waiver import Waivable, Waivers
 
 NAME: Final = "vulnerabilities"
 
@@ -24,13 +28,15 @@ class Vulnerabilities:
     """No finding at or above a severity; of each tool the newest scan of each platform counts, of all tools together.
 
     `max_age` is the greatest age of a scan, `max_data_age` that of the scanner's database, which the report must then
-    state. `by` limits the reports to those of these signers; otherwise the role of the step is enough.
+    state. `by` limits the reports to those of these signers; otherwise the role of the step is enough. Waivers that
+    `waivers_by` sign let findings without a fix stand for a while (`stages.waiver`).
     """
 
     none_at_or_above: Severity
     max_age: Duration
     by: tuple[str, ...] = ()
     max_data_age: Duration | None = None
+    waivers_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.none_at_or_above is Severity.UNKNOWN:
@@ -48,22 +54,26 @@ class Vulnerabilities:
         faults.extend(reason for scan in counted for reason in self._age(evidence, scan))
         vulnerabilities = _merged(counted)
         blocking = [found for found in vulnerabilities if found.finding.severity.rank >= self.none_at_or_above.rank]
+        waivers = Waivers.of(NAME, evidence, self.waivers_by)
+        answers = [(found, waivers.cover(found.waivable())) for found in blocking]
+        standing = [(found, waived.faults) for found, waived in answers if waived.used is None]
+        used = tuple(dict.fromkeys(waived.used for _, waived in answers if waived.used is not None))
         return Verdict(
             gate=NAME,
-            outcome=Outcome.BLOCKED if blocking else Outcome.NOT_CHECKED if faults else Outcome.PASSED,
-            reasons=(*faults, *(found.reason() for found in blocking)),
+            outcome=Outcome.BLOCKED if standing else Outcome.NOT_CHECKED if faults else Outcome.PASSED,
+            reasons=(*faults, *(reason for found, whys in standing for reason in (found.reason(), *whys))),
             counts=by_severity(found.finding for found in vulnerabilities),
             evidence=digests(scan.report for scan in counted),
             newest_data=max((s.findings.data_date for s in counted if s.findings.data_date), default=None),
+            waivers=used,
+            warnings=waivers.ending(used),
         )
 
     def _scans(self, evidence: Evidence) -> tuple[list[_Scan], list[Reason]]:
         """The scans that count as evidence about this image, and why others do not."""
         scans: list[_Scan] = []
         faults: list[Reason] = []
-        for report in of_formats(evidence, FINDINGS):
-            if not self._is_by(report):
-                continue
+        for report in self._reports(evidence).reports:
             try:
                 scan = _scan(report, evidence)
             except ContentError as error:
@@ -75,16 +85,15 @@ class Vulnerabilities:
                 scans.append(scan)
         return scans, faults
 
-    def _is_by(self, report: Report) -> bool:
-        return not self.by or report.signer.name in self.by
+    def _reports(self, evidence: Evidence) -> Counted:
+        return counted_reports(evidence, FINDINGS, self.by)
 
     def _uncovered(self, evidence: Evidence, platforms: Sequence[Platform]) -> Iterator[Reason]:
         """What no scan is about."""
-        reports = of_formats(evidence, FINDINGS)
-        strangers = sorted({report.signer.name for report in reports if not self._is_by(report)})
-        aside = f"; those by {', '.join(strangers)} do not count, only by {', '.join(self.by)}" if strangers else ""
+        reports = self._reports(evidence)
+        aside = reports.but
         hint = next(
-            (again(evidence, report) for report in reports if self._is_by(report)),
+            (again(evidence, report) for report in reports.reports),
             command(evidence, stage_of(evidence, ANY_STEP), ANY_STEP, "trivy"),
         )
         where = f"gate {NAME}"
@@ -127,13 +136,24 @@ class _Vulnerability:
     """What several reports say about one vulnerability of one package version."""
 
     finding: Finding
-    platforms: tuple[str, ...]
+    platforms: tuple[Platform, ...]
+
+    def waivable(self) -> Waivable:
+        finding = self.finding
+        return Waivable(
+            names=finding.names,
+            severity=finding.severity,
+            manifests=tuple(platform.manifest for platform in self.platforms),
+            package=finding.package,
+            version=finding.version,
+            has_fix=finding.has_fix,
+        )
 
     def reason(self) -> Reason:
         finding = self.finding
         also = f" (also {', '.join(finding.aliases)})" if finding.aliases else ""
         fix = f"update {finding.package} to {finding.fixed_in}, and build again" if finding.fixed_in else ""
-        message = f"{finding}{also}, on {', '.join(self.platforms)}"
+        message = f"{finding}{also}, on {', '.join(sorted(platform.name for platform in self.platforms))}"
         return Reason("vulnerability-found", message, f"gate {NAME}", fix)
 
 
@@ -143,8 +163,11 @@ def _scan(report: Report, evidence: Evidence) -> _Scan:
     The digest of an index does not say which of its platforms was scanned.
     """
     findings = FINDINGS[report.format](report.content)
-    whole = evidence.platforms if evidence.subject in findings.about else ()
-    named = [p for p in evidence.platforms if {p.manifest, p.config} & {*findings.about}] or whole
+    covered = covers(report, evidence)
+    whole = covered if evidence.subject in findings.about or (report.is_attested and not findings.about) else ()
+    named = [p for p in covered if {p.manifest, p.config} & {*findings.about}] or whole
+    if findings.layers and not findings.about:
+        named = [p for p in covered if diff_ids(evidence.configs.get(p.config)) == findings.layers]
     if not named:
         about = ", ".join(map(str, findings.about)) or "no digest"
         raise ContentError("subject-mismatch", f"the report names {about}, and no platform of {evidence.subject}")
@@ -173,10 +196,10 @@ def _newest(scans: Sequence[_Scan], platform: Platform) -> tuple[_Scan, ...]:
 
 def _merged(scans: Iterable[_Scan]) -> list[_Vulnerability]:
     """All findings, each once: what has the same package, version and a name in common is one, as bad as the worst."""
-    seen: dict[Finding, set[str]] = {}
+    seen: dict[Finding, set[Platform]] = {}
     for scan in scans:
         for finding in scan.findings.findings:
-            seen.setdefault(finding, set()).update(platform.name for platform in scan.platforms)
+            seen.setdefault(finding, set()).update(scan.platforms)
     groups = _Groups()
     for finding in seen:
         groups.join([(finding.package, finding.version, name) for name in finding.names])
@@ -184,10 +207,14 @@ def _merged(scans: Iterable[_Scan]) -> list[_Vulnerability]:
     for finding in seen:
         together.setdefault(groups.of((finding.package, finding.version, finding.id)), []).append(finding)
     merged = (
-        _Vulnerability(finding=_one(findings), platforms=tuple(sorted(set().union(*(seen[f] for f in findings)))))
+        _Vulnerability(finding=_one(findings), platforms=_sorted(platform for f in findings for platform in seen[f]))
         for findings in together.values()
     )
     return sorted(merged, key=lambda v: (-v.finding.severity.rank, v.finding.id, v.finding.package, v.finding.version))
+
+
+def _sorted(platforms: Iterable[Platform]) -> tuple[Platform, ...]:
+    return tuple(sorted(set(platforms), key=lambda platform: (platform.name, platform.manifest)))
 
 
 def _one(findings: Sequence[Finding]) -> Finding:
@@ -202,6 +229,7 @@ def _one(findings: Sequence[Finding]) -> Finding:
         version=findings[0].version,
         aliases=tuple(sorted(names - {chosen})),
         fixed_in=" or ".join(sorted(fixes)),
+        fix=Fix.FIXED if any(finding.has_fix for finding in findings) else findings[0].fix,
     )
 
 

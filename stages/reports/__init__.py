@@ -6,7 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from stages.report import Analyses, Components, Findings, MalwareScan, Read, TestResults
-from stages.reports import clamav, cyclonedx, grype, junit, sarif, slsa, spdx, test_result, trivy
+from stages.reports import (
+    clamav,
+    cosign_vuln,
+    cyclonedx,
+    grype,
+    in_toto_vulns,
+    junit,
+    osv,
+    sarif,
+    slsa,
+    spdx,
+    test_result,
+    trivy,
+)
 
 ANALYSES: Final[Mapping[str, Callable[[bytes], Analyses]]] = {
     "sarif": sarif.read,
@@ -18,7 +31,10 @@ COMPONENTS: Final[Mapping[str, Callable[[bytes], Components]]] = {
 }
 
 FINDINGS: Final[Mapping[str, Callable[[bytes], Findings]]] = {
+    "cosign-vuln": cosign_vuln.read,
     "grype": grype.read,
+    "in-toto-vulns": in_toto_vulns.read,
+    "osv": osv.read,
     "trivy": trivy.read,
 }
 
@@ -39,3 +55,6 @@ REPORTS: Final[Mapping[str, Callable[[bytes], Read]]] = {
     **TESTS,
     "slsa": slsa.read,
 }
+
+NAMES_LAYERS: Final = frozenset({"osv"})
+"""Those that name the layers of an image and not the image: whoever reads them needs its configuration."""

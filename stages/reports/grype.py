@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from registries.errors import ContentError
-from stages.finding import Finding, Severity
+from stages.finding import Finding, Fix, Severity
 from stages.report import Findings, empty, malformed
 from stages.reports.fields import Fields, digest_in, digests
+from stages.scores import severity_of, worst
 
 NAME: Final = "grype"
+# Source: grype, grype/vulnerability/fix.go.
+FIXES: Final = {"fixed": Fix.FIXED, "wont-fix": Fix.WONT_FIX, "not-fixed": Fix.NOT_FIXED}
 
 # Package and upstream of Grype's own rules (`match-upstream-kernel-headers: false`, the default).
 # Source: grype, cmd/grype/cli/commands/root.go, ignoreLinuxKernelHeaders.
@@ -30,7 +33,11 @@ KERNEL_HEADERS: Final = frozenset(
 
 def read(content: bytes) -> Findings:
     """A report about something else than an image is `subject-mismatch`; without `matches` it is `evidence-empty`."""
-    report = Fields.read(content)
+    return findings(Fields.read(content))
+
+
+def findings(report: Fields) -> Findings:
+    """What a report says that stands by itself or within another document."""
     descriptor, source = report.object("descriptor"), report.object("source")
     if report.value.get("matches") is None:
         raise empty("the report has no `matches`")
@@ -76,12 +83,26 @@ def _is_built_in(rule: Fields) -> bool:
 
 def _finding(match: Fields) -> Finding:
     vulnerability, package = match.object("vulnerability"), match.object("artifact")
+    fix = vulnerability.object("fix")
+    fixed_in = ", ".join(fix.texts("versions"))
     return Finding(
         id=vulnerability.text("id"),
-        severity=Severity.told(vulnerability.optional_text("severity")),
+        severity=_severity(match),
         package=package.text("name"),
         version=package.optional_text("version"),
         aliases=tuple(related.text("id") for related in match.objects("relatedVulnerabilities")),
-        fixed_in=", ".join(vulnerability.object("fix").texts("versions")),
+        fixed_in=fixed_in,
         title=vulnerability.optional_text("description"),
+        fix=Fix.FIXED if fixed_in else FIXES.get(fix.optional_text("state"), Fix.UNKNOWN),
+        purl=package.optional_text("purl"),
     )
+
+
+def _severity(match: Fields) -> Severity:
+    """Grype's own word; where it has none, the worst of the scores of the vulnerability and of those related to it."""
+    vulnerability = match.object("vulnerability")
+    told = Severity.told(vulnerability.optional_text("severity"))
+    if told is not Severity.UNKNOWN:
+        return told
+    same = (vulnerability, *match.objects("relatedVulnerabilities"))
+    return worst(severity_of(score.optional_text("vector")) for one in same for score in one.objects("cvss"))

@@ -182,7 +182,7 @@ ATTACKS: Final[Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]]] = {
         ),
         "T104": ("a record from the future", ("clock-skew",)),
         "T105": ("a dry run that writes", ("write-in-dry-run",)),
-        "T106": ("waivers that cover too much", ("waiver-invalid",)),
+        "T106": ("waivers that cover too much, or for too long", ("waiver-invalid", "waiver-expired")),
         "T107": ("the word of nobody in particular that a finding does not matter", ("vex-untrusted",)),
         "T108": ("a scan of another image", ("subject-mismatch",)),
         "T109": ("reports that show nothing", ("evidence-empty",)),

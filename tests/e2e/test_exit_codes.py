@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,40 @@ def test_3_a_definition_that_loosens_is_told_and_fails_where_that_is_asked_for(s
     assert failed.reasons == ["definition-loosened"]
     assert [fact["name"] for fact in told.result["facts"]] == ["loosens"]
     assert "tightens" in back.stdout
+
+
+def test_a_waiver_is_given_listed_and_taken_back(shop: Shop, tmp_path: Path) -> None:
+    twin = shop.twin(tmp_path)
+    text = (tmp_path / "samebits.yaml").read_text()
+    waivable = text.replace("max-age: 24h, by: [scanner]", "max-age: 24h, by: [scanner], waivers-by: [scanner]", 1)
+    twin.write("samebits.yaml", waivable)
+    assert twin.run("definition", "sign", key="owner").code == 0
+    words = [
+        "--finding",
+        "CVE-2026-1",
+        "--kind",
+        "secured-by-practice",
+        "--owner",
+        "shop",
+        "--reason",
+        "why",
+        "--expires",
+    ]
+    soon = (now() + timedelta(days=30)).isoformat()
+
+    given = twin.run("waive", "add", "W-1", *words, soon, "--package", "zlib1g", "-o", "json", key="scanner")
+    listed = twin.run("waive", "list", "-o", "json")
+    later = twin.run("waive", "list", "--expiring", "7d", "-o", "json")
+    forever = twin.run("waive", "add", "W-2", *words, "2099-01-01", "--package", "zlib1g", key="scanner")
+    wide = twin.run("waive", "add", "W-2", *words, soon, key="scanner")
+    stranger = twin.run("waive", "add", "W-2", *words, soon, "--package", "zlib1g", key="ci-build")
+    gone = twin.run("waive", "remove", "W-1", key="scanner")
+    again = twin.run("waive", "remove", "W-1", key="scanner")
+
+    assert given.result["told"] == "gave W-1", given.stderr
+    assert listed.result["facts"][0] == {"name": "W-1", "value": "vulnerabilities CVE-2026-1 in zlib1g"}
+    assert later.result["told"] == "waivers: 0"
+    assert (forever.reasons, wide.reasons) == (["waiver-invalid"], ["waiver-invalid"])
+    assert stranger.reasons == ["signer-not-for-stage"]
+    assert (gone.code, again.code, again.reasons) == (0, 6, ["waiver-unknown"])
+    assert twin.run("waive", "list", "-o", "json").result["told"] == "waivers: 0"

@@ -129,14 +129,14 @@ def test_an_image_without_platforms_is_not_checked() -> None:
 def test_a_scan_by_another_signer_does_not_count() -> None:
     verdict = GATE.judge(evidence(report("trivy", trivy(), signer="ci")))
     assert codes(verdict) == ["attestation-missing"]
-    assert only(verdict).message.endswith("is recorded; those by ci do not count, only by scanner")
+    assert "by ci, and only scanner is believed here" in only(verdict).message
     assert only(verdict).hint.endswith(f"samebits step test STEP {SUBJECT} --report trivy=FILE")
 
 
 def test_only_those_that_do_not_count_are_said_not_to() -> None:
     mine, foreign = report("trivy", trivy(), step="mine"), report("grype", grype(), signer="ci", step="a")
     verdict = GATE.judge(evidence(mine, foreign, platforms=BOTH))
-    assert only(verdict).message.endswith("is recorded; those by ci do not count, only by scanner")
+    assert "by ci, and only scanner is believed here" in only(verdict).message
     assert only(verdict).hint.endswith(f"samebits step test mine {SUBJECT} --report trivy=FILE")
 
 

@@ -1,0 +1,113 @@
+"""Which findings may stand for a while, because whoever owns the gate has said so: exactly those, there, until then.
+
+The rule (design, section 5): what has a fix is updated and never waived. Without one, critical and high findings need
+an alternative solution with its evidence; for a medium or lesser one, secured by practice is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from attestations.chain import CLOCK_TOLERANCE
+from attestations.records.admission import WaiverUsed
+from attestations.records.waivers import Waiver, WaiverKind, WaiversRecord
+from registries.digest import Digest
+from registries.errors import Reason
+from stages.evidence import Evidence
+from stages.finding import Severity
+
+SOON: Final = timedelta(days=14)
+"""When a waiver that is used begins to be told as ending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waivable:
+    """A finding as a waiver names it. `manifests` are the platforms that have it; `has_fix` that an update exists."""
+
+    names: tuple[str, ...]
+    severity: Severity
+    manifests: tuple[Digest, ...]
+    package: str = ""
+    version: str = ""
+    has_fix: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waived:
+    """What became of one finding: the waiver that covers it, or why those that name it do not."""
+
+    used: WaiverUsed | None = None
+    faults: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waivers:
+    """The waivers of one gate that its owners have signed, with the record of each, in an order of their own.
+
+    Of each signer the latest record alone counts: it replaces the one before, whole.
+    """
+
+    gate: str
+    given: tuple[tuple[Digest, Waiver], ...]
+    evidence: Evidence
+
+    @classmethod
+    def of(cls, gate: str, evidence: Evidence, by: Sequence[str]) -> Waivers:
+        """Without owners there are none. A record from the future does not count yet."""
+        pipeline = evidence.asked.pipeline.name if evidence.asked else None
+        latest: dict[str, tuple[WaiversRecord, Digest]] = {}
+        for item in evidence.waivers:
+            claim = item.claim
+            if not isinstance(claim, WaiversRecord) or item.signer.name not in by or claim.pipeline != pipeline:
+                continue
+            if claim.issued_at > evidence.now + CLOCK_TOLERANCE:
+                continue
+            known = latest.get(item.signer.name)
+            if known is None or (claim.issued_at, item.record) > (known[0].issued_at, known[1]):
+                latest[item.signer.name] = (claim, item.record)
+        given = [(record, one) for claim, record in latest.values() for one in claim.waivers if one.gate == gate]
+        return cls(gate, tuple(sorted(given, key=lambda pair: (pair[1].id, pair[0]))), evidence)
+
+    def cover(self, finding: Waivable) -> Waived:
+        """The first waiver that covers it, or the reason of each that names it and does not."""
+        faults: list[Reason] = []
+        for record, waiver in self.given:
+            if not set(waiver.findings) & set(finding.names):
+                continue
+            found = list(self._faults(waiver, finding))
+            if not found:
+                return Waived(used=WaiverUsed(id=waiver.id, record=record, expires=waiver.expires))
+            faults += found
+        return Waived(faults=tuple(faults))
+
+    def ending(self, used: Sequence[WaiverUsed]) -> tuple[Reason, ...]:
+        """Those that were used and end soon."""
+        return tuple(
+            Reason("waiver-expiring", f"the waiver {one.id} ends at {one.expires.isoformat()}", f"gate {self.gate}")
+            for one in used
+            if one.expires - self.evidence.now <= SOON
+        )
+
+    def _faults(self, waiver: Waiver, finding: Waivable) -> Iterator[Reason]:
+        where = f"gate {self.gate}, waiver {waiver.id}"
+        if self.evidence.now > waiver.expires:
+            hint = "update the package; or have its owner give a new one: samebits waive add"
+            yield Reason("waiver-expired", f"it ended at {waiver.expires.isoformat()}", where, hint)
+        elif not self._in_scope(waiver, finding):
+            message = f"it is for {waiver.scope}, not for {finding.package} {finding.version}".rstrip()
+            yield Reason("waiver-invalid", message, where)
+        elif finding.has_fix:
+            yield Reason("waiver-invalid", "there is a fix, so it does not apply", where, "update the package")
+        elif waiver.kind is not WaiverKind.ALTERNATIVE_SOLUTION and finding.severity.rank >= Severity.HIGH.rank:
+            message = f"a {finding.severity} finding needs an {WaiverKind.ALTERNATIVE_SOLUTION}, not {waiver.kind}"
+            yield Reason("waiver-invalid", message, where)
+
+    def _in_scope(self, waiver: Waiver, finding: Waivable) -> bool:
+        """Every part of a scope that is given must fit; an image or platform covers what is nowhere else."""
+        scope = waiver.scope
+        image = scope.image in (None, self.evidence.subject) or {*finding.manifests} == {scope.image}
+        package = scope.package in (None, finding.package) and scope.version in (None, finding.version)
+        return image and package
