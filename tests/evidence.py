@@ -17,6 +17,7 @@ from attestations.verify import Claim, Rejected, Verified
 from registries.digest import Digest
 from registries.errors import Reason
 from stages.evidence import Evidence, Platform, Report
+from stages.reports.clamav import SCHEMA as MALWARE_SCHEMA
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -116,6 +117,33 @@ def trivy(
     if data_date is not None:
         value["Trivy"] = {"Version": "1.0", "VulnerabilityDB": {"UpdatedAt": data_date.isoformat()}}
     return json.dumps(value).encode()
+
+
+_LAYER = Digest.of(b"layer")
+
+
+def clamav(
+    *about: Digest,
+    scanned_at: datetime = NOW - HOUR,
+    data_date: datetime | None = NOW - 24 * HOUR,
+    found: tuple[str, ...] = (),
+    unscanned: tuple[str, ...] = (),
+    **changes: Any,
+) -> bytes:
+    """A report as `samebits scan` writes it."""
+    value = {
+        "schema": MALWARE_SCHEMA,
+        "engine": "ClamAV 1.4.6",
+        "signatures": 27456,
+        "signaturesDate": data_date.isoformat() if data_date else None,
+        "scannedAt": scanned_at.isoformat(),
+        "platforms": [{"name": "x", "manifest": str(digest), "layers": [str(_LAYER)]} for digest in about],
+        "files": 12,
+        "bytes": 1200,
+        "found": [{"layer": str(_LAYER), "path": "bin/x", "signature": name} for name in found],
+        "unscanned": [{"layer": str(_LAYER), "path": "big", "why": why} for why in unscanned],
+    }
+    return json.dumps({**value, **changes}).encode()
 
 
 def flaw(id: str, severity: str = "HIGH", package: str = "libssl3", version: str = "3.0.15") -> dict[str, Any]:  # noqa: A002

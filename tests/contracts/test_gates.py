@@ -15,6 +15,7 @@ from stages.evidence import Evidence, Report
 from stages.finding import Severity
 from stages.gate import Gate, Outcome
 from stages.gates import GATES
+from stages.gates.malware import Malware
 from stages.gates.policy_report import PolicyReport
 from stages.gates.provenance import BuildProvenance
 from stages.gates.sast import StaticAnalysis
@@ -23,12 +24,14 @@ from stages.gates.tests import PassingTests
 from stages.gates.vulnerabilities import Vulnerabilities
 from stages.source import Repository
 from tests.evidence import (
+    AMD64,
     BUILDER,
     HOUR,
     NOW,
     REPOSITORY,
     STRANGER,
     alert,
+    clamav,
     cyclonedx,
     evidence,
     flaw,
@@ -55,6 +58,17 @@ class Example:
 
 
 EXAMPLES = {
+    "malware": Example(
+        gate=Malware(max_age=DAY, by=("scanner",), max_data_age=Duration.parse("3d")),
+        enough=(report("clamav", clamav(AMD64.manifest)),),
+        not_enough={
+            "found": (report("clamav", clamav(AMD64.manifest, found=("Eicar",))),),
+            "stale": (report("clamav", clamav(AMD64.manifest), finished_at=NOW - 25 * HOUR),),
+            "other image": (report("clamav", clamav(STRANGER)),),
+            "malformed": (report("clamav", b"{"), report("clamav", clamav(AMD64.manifest), step="more")),
+            "empty": (report("clamav", b"{}"), report("clamav", clamav(AMD64.manifest), step="more")),
+        },
+    ),
     "policy-report": Example(
         gate=PolicyReport(tools=("Finder",), by=("scanner",), on=On.IMAGE, max_age=DAY),
         enough=(report("sarif", sarif(commit="")),),
@@ -128,7 +142,7 @@ EXAMPLES = {
     ),
 }
 
-COUNT_NO_REPORTS = {"approvals"}
+COUNT_NO_REPORTS = {"approvals", "freeze", "freshness", "image-config", "soak"}
 """What these ask for is no report; each has tests of its own."""
 
 BAD = [(name, why) for name, example in EXAMPLES.items() for why in example.not_enough]

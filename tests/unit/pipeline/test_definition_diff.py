@@ -15,7 +15,20 @@ from pipeline.yaml_nodes import parse
 from stages.gates import GATES
 
 STAGE = {"name", "after", "registry", "admit", "gates", "steps", "break_glass", "tags"}
-STEP = {"name", "by", "run", "evidence"}
+STEP = {
+    "name",
+    "by",
+    "run",
+    "evidence",
+    "env",
+    "timeout",
+    "produces",
+    "exit_codes",
+    "in_image",
+    "attested",
+    "on",
+    "builders",
+}
 """When a key comes, think of what it lets in; until then a change of it loosens."""
 
 TEXT = """\

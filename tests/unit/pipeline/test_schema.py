@@ -40,7 +40,14 @@ def test_the_schema_knows_every_gate_and_its_options() -> None:
     assert set(gates["properties"]) == set(GATES)
     assert gates["additionalProperties"] is False
     options = made["$defs"]["Vulnerabilities"]
-    assert set(options["properties"]) == {"none-at-or-above", "max-age", "by", "max-data-age", "effective-on"}
+    assert set(options["properties"]) == {
+        "none-at-or-above",
+        "max-age",
+        "by",
+        "max-data-age",
+        "waivers-by",
+        "effective-on",
+    }
     assert options["required"] == ["none-at-or-above", "max-age"]
     assert "medium" in options["properties"]["none-at-or-above"]["enum"]
 
