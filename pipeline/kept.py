@@ -6,6 +6,7 @@ under its sha256. Nothing in it is believed because it is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from attestations.bundle import Bundle
 from attestations.chain import Records
 from attestations.commit import Commit
 from attestations.errors import AttestationError, ChainBroken
+from attestations.identity import Role
 from attestations.records.step import StepRecord
 from attestations.signers.identities import IdentityVerifier
 from attestations.steps import not_of_the_source, source_of
@@ -48,7 +50,7 @@ def intend(
     commit: Commit, stage: str, step: str, *, pipeline: Pipeline, tools: Tools, folder: Path, now: datetime
 ) -> Intended:
     """Check what can be checked before a step on the source runs; earlier records in the folder are replaced."""
-    defined = _on_source(pipeline, stage, step)
+    defined, _ = _on_source(pipeline, stage, step)
     may_sign(tools.signer, defined, stage)
     earlier = [
         one
@@ -85,7 +87,7 @@ def bring(
 
     Returns the one that was made last. Nothing is signed here: records and provenance say all by themselves.
     """
-    defined = _on_source(pipeline, stage, step)
+    defined, builders = _on_source(pipeline, stage, step)
     found = _read(folder, stage, defined, pipeline=pipeline, tools=tools, now=now)
     if not found:
         message = f"there is no record of it by {defined.by} in the folder"
@@ -95,7 +97,8 @@ def bring(
         image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now, shelf=tools.shelf
     ).records
     chain_to(stage, image, records, pipeline=pipeline, now=now)
-    own = [one for one in found if one.step.commit == _commit(records, defined, found, f"step {step} of {stage}")]
+    commit = _commit(records, builders, found, f"step {step} of {stage}")
+    own = [one for one in found if one.step.commit == commit]
     reports = {
         link.digest: (link.format, link.digest.check(_report(folder, link.digest), where=str(folder)))
         for one in own
@@ -107,12 +110,9 @@ def bring(
     return last.bundle.record, last.step
 
 
-def _commit(records: Records, step: Step, found: list[Kept], where: str) -> Commit:
+def _commit(records: Records, builders: Role, found: Sequence[Kept], where: str) -> Commit:
     """The commit that the image was built from, if any of the records is about it."""
-    builders = step.builders
-    commit = (
-        source_of(records.built_from, builders, where) if builders is not None else Reason("step-subject-differs", "")
-    )
+    commit = source_of(records.built_from, builders, where)
     if isinstance(commit, Reason):
         raise ChainBroken.of((commit,))
     if all(one.step.commit != commit for one in found):
@@ -120,13 +120,14 @@ def _commit(records: Records, step: Step, found: list[Kept], where: str) -> Comm
     return commit
 
 
-def _on_source(pipeline: Pipeline, stage: str, step: str) -> Step:
+def _on_source(pipeline: Pipeline, stage: str, step: str) -> tuple[Step, Role]:
+    """The step of this name, and those whose provenance ties it to an image."""
     defined = defined_step(pipeline, stage, step)
     if defined.builders is None:
         message = "it is done on the image, not on its source"
         hint = f"samebits step {stage} {step} IMAGE"
         raise UsageError("step-subject-differs", message, where=f"step {step} of {stage}", hint=hint)
-    return defined
+    return defined, defined.builders
 
 
 def _read(folder: Path, stage: str, step: Step, *, pipeline: Pipeline, tools: Tools, now: datetime) -> list[Kept]:

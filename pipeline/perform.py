@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,20 +47,24 @@ def perform(intended: Intended, performance: Performance, *, clock: Callable[[],
         "SAMEBITS_STEP": step.name,
     }
     started, program, in_image = clock(), None, None
+    before: dict[Path, object] = {}
     if performance.inside is not None:
         in_image, run = performance.inside
         variables = {name: outside[name] for name in step.env if name in outside}
         ended = run(performance.arguments, variables | given, in_image)
     else:
         program = _program(performance.arguments[0], outside)
+        files = [*(path for _, path in performance.reports), *map(Path, performance.produces)]
+        before = {path: state for path in files if (state := _state(path)) is not None}
         ended = running.run(
             performance.arguments,
             environment=running.environment(outside, step.env, given),
             timeout=step.timeout.timedelta,
             passed_to=performance.shown,
         )
-    reports, unread = _reports(performance.reports)
-    produced, absent = _produced(performance.produces)
+    untouched = {path for path, state in before.items() if _state(path) == state}
+    reports, unread = _reports(performance.reports, untouched)
+    produced, absent = _produced(performance.produces, untouched)
     stopped = ended.why or (f"it was ended by {_signal(-ended.exit_code)}" if ended.exit_code < 0 else "")
     refused = "" if ended.exit_code in step.exit_codes or stopped else f"it ended with exit code {ended.exit_code}"
     return Done(
@@ -97,11 +101,16 @@ def _faults(
     return [Reason(code, message, where) for message in messages]
 
 
-def _reports(files: Sequence[tuple[str, Path]]) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:
-    """The reports that can be read, and what is wrong with the others."""
+def _reports(
+    files: Sequence[tuple[str, Path]], untouched: Collection[Path]
+) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:
+    """The reports that can be read, and what is wrong with the others; one of an earlier run is none of this one."""
     found: list[tuple[str, bytes]] = []
     faults: list[str] = []
     for kind, path in files:
+        if path in untouched:
+            faults.append(f"it did not write the {kind} report, which was there before")
+            continue
         try:
             content = read_file(path, REPORT_BYTES)
             read_report(kind, content)
@@ -112,16 +121,29 @@ def _reports(files: Sequence[tuple[str, Path]]) -> tuple[tuple[tuple[str, bytes]
     return tuple(found), tuple(faults)
 
 
-def _produced(names: Sequence[str]) -> tuple[tuple[FileLink, ...], tuple[str, ...]]:
+def _produced(names: Sequence[str], untouched: Collection[Path]) -> tuple[tuple[FileLink, ...], tuple[str, ...]]:
     """The files that the command has made, and which ones it has not."""
     found: list[FileLink] = []
     faults: list[str] = []
     for name in dict.fromkeys(names):
         try:
-            found.append(_link(name, Path(name)))
+            link = _link(name, Path(name))
         except UsageError:
+            link = None
+        if link is None or Path(name) in untouched:
             faults.append(f"it did not make {name!r}")
+        else:
+            found.append(link)
     return tuple(found), tuple(faults)
+
+
+def _state(path: Path) -> object:
+    """What changes when a file is written; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _program(name: str, outside: Mapping[str, str]) -> FileLink | None:

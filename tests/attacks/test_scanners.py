@@ -77,6 +77,19 @@ def test_t114_a_scanner_that_fails_in_any_way_is_on_record_and_stops_the_image(
     assert [reason.code for reason in refused.value.reasons] == ["step-failed"]
 
 
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_t114_the_report_of_an_earlier_run_is_none_of_this_one(
+    world: World, tmp_path: Path, nowhere: int, exit_code: int
+) -> None:
+    [(_, good), *_] = world.scans(world.built())
+    (tmp_path / "scan.json").write_bytes(good)
+
+    codes, record = scanned(world, tmp_path, f"exit {exit_code}", nowhere)
+
+    assert (codes, record.result, record.reports) == (["scanner-failed"], "failed", ())
+    assert record.reason == "it did not write the grype report, which was there before"
+
+
 def test_t114_an_exit_code_that_the_definition_does_not_know_is_a_failure(
     world: World, tmp_path: Path, nowhere: int
 ) -> None:

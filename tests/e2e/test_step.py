@@ -22,7 +22,9 @@ from tests.evidence import COMMIT, sarif, slsa
 def test_the_exit_code_of_a_command_is_recorded(shop: Shop) -> None:
     unit = _entered(shop, "s1")
 
-    done = shop.run("step", "build", "unit", "s1", unit, "-o", "json", "--", "true", key="ci-build").result
+    done = shop.run(
+        "step", "build", "unit", "s1", unit, "-o", "json", "--", "touch", "reports/s1.xml", key="ci-build"
+    ).result
 
     assert (done["verdict"], done["exitCode"], done["reasons"]) == ("passed", 0, [])
 
@@ -45,7 +47,9 @@ def test_a_step_that_is_done_again_replaces_its_failure(shop: Shop) -> None:
     unit, *_ = shop.reports(image, "s3")
     failed = shop.run("step", "build", "unit", "s3", unit, "-o", "json", "--", "false", key="ci-build").result
 
-    again = shop.run("step", "build", "unit", "s3", unit, "-o", "json", "--", "true", key="ci-build").result
+    again = shop.run(
+        "step", "build", "unit", "s3", unit, "-o", "json", "--", "touch", "reports/s3.xml", key="ci-build"
+    ).result
 
     assert failed["record"] in again["supersedes"]
     assert shop.run("plan", "test", "s3").code == 0
@@ -67,7 +71,7 @@ def test_the_commands_words_reach_it_as_they_were_given(shop: Shop, tmp_path: Pa
     unit = _entered(shop, "s5")
     words = ["--key", "a b", "$HOME", "-o", "json", ";", ""]
     file = tmp_path / "words.json"
-    program = f"import json, sys; json.dump(sys.argv[1:], open({str(file)!r}, 'w'))"
+    program = f"import json, os, sys; os.utime('reports/s5.xml'); json.dump(sys.argv[1:], open({str(file)!r}, 'w'))"
 
     ended = shop.run("step", "build", "unit", "s5", unit, "--", sys.executable, "-c", program, *words, key="ci-build")
 
@@ -78,7 +82,20 @@ def test_the_commands_words_reach_it_as_they_were_given(shop: Shop, tmp_path: Pa
 def test_what_a_command_prints_goes_to_stderr(shop: Shop) -> None:
     unit = _entered(shop, "s6")
 
-    ended = shop.run("step", "build", "unit", "s6", unit, "-o", "json", "--", "echo", "hello there", key="ci-build")
+    ended = shop.run(
+        "step",
+        "build",
+        "unit",
+        "s6",
+        unit,
+        "-o",
+        "json",
+        "--",
+        "sh",
+        "-c",
+        "echo hello there; touch reports/s6.xml",
+        key="ci-build",
+    )
 
     assert ended.result["verdict"] == "passed"
     assert "hello there" in ended.stderr
@@ -88,7 +105,9 @@ def test_a_command_learns_the_image_and_never_what_could_sign(shop: Shop, tmp_pa
     unit = _entered(shop, "s7")
     seen = tmp_path / "environment"
     secrets = {**dict.fromkeys(SECRETS, CANARY), "MINE": "kept"}
-    script = f"env > {shlex.quote(str(seen))}; cat /proc/$PPID/cmdline >> {shlex.quote(str(seen))}"
+    script = (
+        f"env > {shlex.quote(str(seen))}; cat /proc/$PPID/cmdline >> {shlex.quote(str(seen))}; touch reports/s7.xml"
+    )
 
     # None of them is needed here; a CI job sets them for all its commands all the same.
     ended = shop.run("step", "build", "unit", "s7", unit, "--", "sh", "-c", script, key="ci-build", env=secrets)
@@ -223,11 +242,15 @@ def test_the_files_that_a_command_must_make_are_recorded_or_the_step_fails(shop:
     words = ("step", "build", "unit", "s20", unit, "--produces", "made.bin", "-o", "json", "--")
 
     absent = shop.run(*words, "true", key="ci-build")
-    made = shop.run(*words, "sh", "-c", "echo made > made.bin", key="ci-build")
+    shop.write("made.bin", "of an earlier run")
+    stale = shop.run(*words, "touch", "reports/s20.xml", key="ci-build")
+    made = shop.run(*words, "sh", "-c", "echo made > made.bin; touch reports/s20.xml", key="ci-build")
 
     assert (absent.code, absent.result["verdict"]) == (3, "failed")
     assert "it did not make 'made.bin'" in absent.stderr
-    assert (made.code, made.result["supersedes"]) == (0, [absent.result["record"]])
+    assert (stale.code, stale.result["verdict"]) == (3, "failed")
+    assert made.code == 0
+    assert set(made.result["supersedes"]) == {absent.result["record"], stale.result["record"]}
 
 
 def _entered(shop: Shop, version: str) -> str:
