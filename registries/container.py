@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from registries.digest import Digest
@@ -62,14 +63,14 @@ def run_in_image(
     with asking(image):
         name, _, digest = image.partition("@")
         pulled = client.images.pull(name, tag=digest)
-        _check(str(pulled.id), known, image)
-        container = client.containers.create(str(pulled.id), **_settings(program))
+        box = f"samebits-{token_hex(8)}"
         try:
+            container = client.containers.create(str(pulled.id), name=box, **_settings(program))
             container.reload()
             _check(str(container.attrs["Image"]), known, image)
             return _run(container, program, printed)
         finally:
-            container.remove(force=True, v=True)
+            _remove(client, box)
 
 
 def _settings(program: Program) -> dict[str, Any]:
@@ -129,6 +130,14 @@ def _attached(container: Container) -> Iterator[Iterator[tuple[int, bytes]]]:
     finally:
         # The SDK keeps the answer there, whose connection this is, and closes it nowhere.
         getattr(connection, "_response", connection).close()
+
+
+def _remove(client: DockerClient, box: str) -> None:
+    """By its name: a signal may have come before anybody knew its id."""
+    from docker.errors import NotFound
+
+    with suppress(NotFound):
+        client.containers.get(box).remove(force=True, v=True)
 
 
 def _kill(container: Container) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from attestations.records.step import InImage
 from pipeline.inside import Inside
@@ -23,7 +26,7 @@ from registries.engine import engine
 from registries.errors import ContentError
 from stages.duration import Duration
 from tests import peers
-from tests.e2e.shop import Shop, opened
+from tests.e2e.shop import COMMAND, SECONDS, Shop, opened
 
 pytestmark = pytest.mark.peer
 
@@ -175,3 +178,32 @@ def test_without_an_engine_nothing_is_recorded(shop: Shop, host: str) -> None:
     ended = shop.run(*words, key="ci-build", env={"DOCKER_HOST": f"{host}.gone"})
 
     assert (ended.code, ended.reasons) == (7, ["docker-unavailable"])
+
+
+def _running(client: docker.DockerClient) -> Container:
+    for _ in range(SECONDS * 20):
+        if found := client.containers.list():
+            return found[0]
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def test_a_signal_ends_the_container_and_records_nothing(shop: Shop, host: str) -> None:
+    report = shop.write("unit.xml", '<testsuite tests="1"><testcase name="a"/></testsuite>')
+    words = ("step", "build", "unit", "1.0", f"--report=junit={report}", "--key", "keys/ci-build.key", "--in-image")
+    before = shop.run("audit", "1.0", "--stage", "build", "-o", "json").result["stages"]
+    command = [*COMMAND, *words, "--", "/bin/sh", "-c", "while :; do :; done"]
+    with engine({"DOCKER_HOST": host}, where="test") as client:
+        with subprocess.Popen(
+            command, cwd=shop.folder, env=shop.surroundings({"DOCKER_HOST": host}), stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                running = _running(client)
+                assert running.attrs["HostConfig"]["NetworkMode"] == "none"
+                process.send_signal(signal.SIGTERM)
+                _, stderr = process.communicate(timeout=SECONDS)
+            finally:
+                process.kill()
+        assert (process.returncode, "[run-interrupted]" in stderr) == (143, True), stderr
+        assert client.containers.list(all=True) == []
+    assert shop.run("audit", "1.0", "--stage", "build", "-o", "json").result["stages"] == before
