@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from registries.errors import Unavailable, UsageError
@@ -35,6 +36,15 @@ class Deadline:
     def left(self) -> float:
         """Seconds that are left; none or less: it has passed."""
         return self._end - self._clock()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside is no part of the run's time: a step's command has a limit of its own."""
+        since = self._clock()
+        try:
+            yield
+        finally:
+            self._end += self._clock() - since
 
     def check(self, where: str, *, pause: float = 0.0) -> None:
         """Whether so long a pause still fits; else `deadline-exceeded`, at once and not after the pause."""

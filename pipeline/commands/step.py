@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -98,15 +99,16 @@ def step(
     from pipeline.wiring import Signing
 
     session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
+    reach = reaching(
+        plain_http=plain_http, allow_host=allow_host, registry_ca=registry_ca, rate=rate, deadline=deadline
+    )
     signing = Signing(key=key, identity_token=identity_token, trust_config=tuple(trust_config or ()))
     opened = open_pipeline(
         session,
         definition=definition,
         trust=trust,
         signing=None if from_ else signing,
-        reach=reaching(
-            plain_http=plain_http, allow_host=allow_host, registry_ca=registry_ca, rate=rate, deadline=deadline
-        ),
+        reach=reach,
         read_only=False,
     )
     if from_ is not None:
@@ -119,7 +121,8 @@ def step(
     room.check_reports(intended, [kind for kind, _ in files])
     arguments = _command(intended, tuple(command or ()))
     if arguments:
-        done = _performed(arguments, intended, session, files, produces or [], in_image=in_image)
+        with nullcontext() if reach.deadline is None else reach.deadline.paused():
+            done = _performed(arguments, intended, session, files, produces or [], in_image=in_image)
     elif produces or in_image:
         raise UsageError("step-command-missing", "without a command nothing is made, and nothing runs in the image")
     else:

@@ -253,6 +253,15 @@ def test_the_files_that_a_command_must_make_are_recorded_or_the_step_fails(shop:
     assert set(made.result["supersedes"]) == {absent.result["record"], stale.result["record"]}
 
 
+def test_the_time_that_a_command_takes_is_no_part_of_the_runs_own(shop: Shop) -> None:
+    unit = _entered(shop, "s21")
+    words = ("step", "build", "unit", "s21", unit, "--deadline", "6s", "-o", "json")
+
+    ended = shop.run(*words, "--", "sh", "-c", "sleep 6; touch reports/s21.xml", key="ci-build")
+
+    assert (ended.code, ended.result["verdict"]) == (0, "passed"), ended.stderr
+
+
 def _entered(shop: Shop, version: str) -> str:
     """Admit a version to build, unless it is there; returns the option for the report of `unit`."""
     image = shop.built(version)

@@ -123,3 +123,14 @@ def test_a_429_slows_all_threads_that_talk_to_this_registry(tmp_path: Path) -> N
                 assert all(b"app" in body for body in pool.map(lambda _: get(transport), range(8)))
             assert transport.requests == 9
     assert max(clock.pauses) == pytest.approx(30.0, abs=1.0)
+
+
+def test_what_a_run_pauses_for_is_no_part_of_its_time() -> None:
+    clock = FakeClock()
+    deadline = Deadline(5, clock=clock)
+    with deadline.paused():
+        clock.now += 100
+    assert deadline.left == pytest.approx(5)
+    clock.now += 5
+    with pytest.raises(Refusal):
+        deadline.check("here")
