@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,18 +9,16 @@ from typing import Any
 import pytest
 
 from registries.kinds.layout import LayoutRegistry
-from registries.manifest import OCI_MANIFEST, Manifest
 from registries.registry import Location
 from registries.strict_json import dumps
-from registries.tree import Platform
 from tests import images, peers
 from tests.e2e.shop import Ended, Shop, opened
 from tests.evidence import slsa
-from tests.images import CONFIG_TYPE, LAYER_TYPE, Image, manifest_value
+from tests.images import Image
+from tests.scanners import COMMIT, QUIET, bills, by_bandit, on_commit, python_image
 
 pytestmark = pytest.mark.peer
 
-COMMIT = "a1" * 20
 BAD = "import subprocess\n\n\ndef run(command):\n    return subprocess.call(command, shell=True)\n"
 GOOD = "def run(number):\n    return number + 1\n"
 RULES = """\
@@ -78,10 +72,10 @@ def test_bandit_and_semgrep_on_the_commit_block_what_they_find(shop: Shop, tmp_p
     image = _admitted(shop, "bad")
     provenance = shop.write("bad/provenance.json", dumps(slsa(commit=COMMIT)))
     _recorded(shop, "provenance", "bad", f"--report=slsa={provenance}", key="ci-build")
-    reports = [_on_commit(report) for report in _scanned(tmp_path, BAD)]
+    reports = [on_commit(report) for report in _scanned(tmp_path, BAD)]
     step = _recorded(shop, "sast", "bad", *(f"--report=sarif={it}" for it in reports), key="scanner")
     assert [report["summary"] for report in step["reports"]] == [{"high": 1, "low": 1}, {"high": 1}]
-    _recorded(shop, "sbom", "bad", *_bills(image, shop, "bad", "cyclonedx"), key="scanner")
+    _recorded(shop, "sbom", "bad", *bills(image, shop.folder / "bad", "cyclonedx"), key="scanner")
 
     planned = shop.run("plan", "sources", "bad")
 
@@ -94,18 +88,18 @@ def test_a_clean_tree_passes_and_what_names_no_commit_or_another_one_does_not(sh
     image = _admitted(shop, "good")
     provenance = shop.write("good/provenance.json", dumps(slsa(commit=COMMIT)))
     _recorded(shop, "provenance", "good", f"--report=slsa={provenance}", key="ci-build")
-    _recorded(shop, "sbom", "good", *_bills(image, shop, "good", "cyclonedx"), key="scanner")
+    _recorded(shop, "sbom", "good", *bills(image, shop.folder / "good", "cyclonedx"), key="scanner")
     reports = _scanned(tmp_path, GOOD)
     _recorded(shop, "sast", "good", *(f"--report=sarif={it}" for it in reports), key="scanner")
     nameless = shop.run("plan", "sources", "good")
     assert (nameless.code, set(nameless.reasons)) == (5, {"subject-mismatch", "attestation-missing"})
 
-    others = [_on_commit(report, "b2" * 20) for report in reports]
+    others = [on_commit(report, "b2" * 20) for report in reports]
     _recorded(shop, "sast", "good", *(f"--report=sarif={it}" for it in others), key="scanner")
     elsewhere = shop.run("plan", "sources", "good")
     assert (elsewhere.code, set(elsewhere.reasons)) == (5, {"subject-mismatch", "attestation-missing"})
 
-    right = [_on_commit(report) for report in reports]
+    right = [on_commit(report) for report in reports]
     _recorded(shop, "sast", "good", *(f"--report=sarif={it}" for it in right), key="scanner")
     planned = shop.run("plan", "sources", "good")
     assert planned.code == 0, planned.stderr
@@ -115,14 +109,16 @@ def test_a_clean_tree_passes_and_what_names_no_commit_or_another_one_does_not(sh
 def test_syft_s_bill_of_every_platform_passes_and_one_less_does_not(shop: Shop, tmp_path: Path, kind: str) -> None:
     image = _admitted(shop, kind)
     _evident(shop, kind, tmp_path)
-    bills = _bills(image, shop, kind, kind)
-    also = _bills(image, shop, kind, "cyclonedx")[:1] if kind == "spdx" else []  # the format that the step asks for
-    step = _recorded(shop, "sbom", kind, *bills, *also, key="scanner")
+    made = bills(image, shop.folder / kind, kind)
+    also = []  # the format that the step asks for
+    if kind == "spdx":
+        also = bills(image, shop.folder / kind, "cyclonedx")[:1]
+    step = _recorded(shop, "sbom", kind, *made, *also, key="scanner")
     assert step["reports"][0]["summary"] == {"components": 2}
     planned = shop.run("plan", "bills", kind)
     assert planned.code == 0, planned.stderr
 
-    _recorded(shop, "sbom", kind, *bills[:1], *also, key="scanner")
+    _recorded(shop, "sbom", kind, *made[:1], *also, key="scanner")
     fewer = shop.run("plan", "bills", kind)
     assert (fewer.code, fewer.reasons) == (3, ["attestation-missing"])
     assert str(image.platforms[1].manifest) in fewer.stderr
@@ -135,7 +131,7 @@ def test_a_bill_of_the_source_tree_and_one_that_lists_nothing_are_refused(shop: 
     tree.mkdir()
     (tree / "requirements.txt").write_text("flask==1.0\nrequests==2.19.0\n")
     bill = shop.folder / "tree.json"
-    peers.run("syft", "scan", f"dir:{tree}", "-q", "-o", f"cyclonedx-json={bill}", env=_QUIET)
+    peers.run("syft", "scan", f"dir:{tree}", "-q", "-o", f"cyclonedx-json={bill}", env=QUIET)
     _recorded(shop, "sbom", "tree", f"--report=cyclonedx={bill}", key="scanner")
     planned = shop.run("plan", "bills", "tree")
     assert (planned.code, set(planned.reasons)) == (5, {"subject-mismatch", "attestation-missing"})
@@ -148,44 +144,15 @@ def test_a_bill_of_the_source_tree_and_one_that_lists_nothing_are_refused(shop: 
     assert ended.reasons == ["evidence-empty"]
 
 
-_QUIET = {"SYFT_CHECK_FOR_APP_UPDATE": "false"}
-
-
 def _admitted(shop: Shop, version: str) -> Image:
     """An image with two Python packages on each of two platforms, in the entry stage."""
-    platforms = [_platform(architecture, version) for architecture in ("amd64", "arm64")]
+    platforms = [python_image(architecture, version) for architecture in ("amd64", "arm64")]
     made = images.index(*platforms, names=[it.platforms[0].name for it in platforms])
     layout = shop.folder / "image"
     registry = LayoutRegistry(layout) if layout.exists() else LayoutRegistry.create(layout)
     made.push(Location(registry, ""), version)
     assert shop.run("promote", "build", f"oci:image:{version}", key="ci-build").code == 0
     return made
-
-
-def _platform(architecture: str, version: str) -> Image:
-    packages = {"flask": "1.0", "requests": "2.19.0"}
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, number in packages.items():
-            content = f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\nSummary: {version}\n".encode()
-            member = tarfile.TarInfo(f"usr/lib/python3/dist-packages/{name}-{number}.dist-info/METADATA")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    layer = target.getvalue()
-    config = dumps(
-        {
-            "os": "linux",
-            "architecture": architecture,
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [str(images.blob(layer).digest)]},
-        }
-    )
-    contents = ((config, CONFIG_TYPE), (gzip.compress(layer, mtime=0), LAYER_TYPE))
-    blobs = tuple((images.blob(content, media_type), content) for content, media_type in contents)
-    value = manifest_value(blobs[0][0], [blobs[1][0]])
-    manifest = Manifest.from_bytes(dumps(value), media_type=OCI_MANIFEST)
-    platform = Platform(name=f"linux/{architecture}", manifest=manifest.digest, config=blobs[0][0].digest)
-    return Image((manifest,), blobs, (platform,))
 
 
 def _recorded(shop: Shop, step: str, version: str, *reports: str, key: str) -> dict[str, Any]:
@@ -198,46 +165,15 @@ def _evident(shop: Shop, version: str, folder: Path) -> None:
     """The other steps of the entry stage, done well."""
     provenance = shop.write(f"{version}/provenance.json", dumps(slsa(commit=COMMIT)))
     _recorded(shop, "provenance", version, f"--report=slsa={provenance}", key="ci-build")
-    report = _on_commit(_by_bandit(folder, GOOD))
+    report = on_commit(by_bandit(folder, GOOD))
     _recorded(shop, "sast", version, f"--report=sarif={report}", key="scanner")
 
 
 def _scanned(folder: Path, source: str) -> list[Path]:
     """What Bandit and Semgrep say about a tree with this file; Semgrep has one rule, from a file, and sends nothing."""
-    bandit, tree = _by_bandit(folder, source), folder / "tree"
+    bandit, tree = by_bandit(folder, source), folder / "tree"
     semgrep, rules = folder / "semgrep.sarif", folder / "rules.yml"
     rules.write_text(RULES)
     quiet = ("--metrics", "off", "--disable-version-check", "--no-git-ignore")
     peers.run("semgrep", "scan", "--config", str(rules), "--sarif", "--output", str(semgrep), *quiet, ".", cwd=tree)
     return [bandit, semgrep]
-
-
-def _by_bandit(folder: Path, source: str) -> Path:
-    tree, report = folder / "tree", folder / "bandit.sarif"
-    tree.mkdir()
-    (tree / "shop.py").write_text(source)
-    peers.attempt("bandit", "-q", "-r", ".", "-f", "sarif", "-o", str(report), cwd=tree)
-    return report
-
-
-def _on_commit(report: Path, commit: str = COMMIT) -> Path:
-    """The report with the commit that CI has checked out, which neither tool writes."""
-    value = json.loads(report.read_bytes())
-    for run in value["runs"]:
-        run["versionControlProvenance"] = [{"repositoryUri": "https://github.com/acme/shop", "revisionId": commit}]
-    named = report.with_name(f"{commit[:2]}-{report.name}")
-    named.write_text(json.dumps(value))
-    return named
-
-
-def _bills(image: Image, shop: Shop, version: str, kind: str) -> list[str]:
-    """Syft's bill of each platform, as options: each from a layout that holds this platform alone."""
-    options = []
-    for platform, manifest in zip(image.platforms, image.manifests, strict=False):
-        layout = shop.folder / version / kind / platform.name.replace("/", "-")
-        one = Image((manifest,), tuple(pair for pair in image.blobs if pair[0] in manifest.blobs))
-        one.push(Location(LayoutRegistry.create(layout), ""), "1.0")
-        bill = layout.with_suffix(".json")
-        peers.run("syft", "scan", f"oci-dir:{layout}", "-q", "-o", f"{kind}-json={bill}", env=_QUIET)
-        options.append(f"--report={kind}={bill}")
-    return options
