@@ -109,8 +109,8 @@ def started(arguments: Sequence[str], environment: Mapping[str, str]) -> subproc
 def _signals_later() -> Iterator[None]:
     """A signal that arrives inside takes effect at the end: no process is started and then lost."""
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    handlers = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) is not None}
+    for number in handlers:
         signal.signal(number, lambda received, _: came.append(received))
     try:
         yield

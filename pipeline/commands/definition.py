@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from pipeline.commands.session import (
     open_pipeline,
 )
 from registries.errors import Reason
+
+if TYPE_CHECKING:
+    from stages.stage import Step
 
 definition_app = typer.Typer(help="Check, sign, show and compare the pipeline definition.", rich_markup_mode=None)
 
@@ -122,7 +125,7 @@ def show(
         lines += [("  at", repository) for repository in opened.pipeline.repositories(stage.name)]
         lines.append(("  admit", str(stage.admit)))
         lines += [("  gate", name) for name, _ in stage.gates]
-        lines += [("  step", f"{step.name} by {step.by}") for step in stage.steps]
+        lines += [("  step", f"{step.name} by {step.by}{_how(step)}") for step in stage.steps]
     session.finish(
         Told(heading=f"{opened.pipeline.name} version {opened.pipeline.lineage.version}", lines=tuple(lines))
     )
@@ -171,3 +174,10 @@ def write_whole(path: Path, content: bytes) -> None:
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
     waiting.write_bytes(content)
     waiting.replace(path)
+
+
+def _how(step: Step) -> str:
+    """What a step is, where it is no record about the image."""
+    if step.attested:
+        return f", who attest {step.attested}"
+    return f", on the source that {step.builders} built from" if step.builders is not None else ""

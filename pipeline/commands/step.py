@@ -180,7 +180,8 @@ def _command(intended: Intended, given: tuple[str, ...]) -> tuple[str, ...]:
 
     defined = intended.step.run
     if defined is None:
-        if not given and intended.step.evidence is None:
+        step = intended.step
+        if not given and (step.evidence is None or step.in_image is not None or step.produces):
             raise UsageError("step-command-missing", "the definition gives no command; add one after --")
         for argument in given:
             recordable(argument, "command")  # before it runs: what can't be recorded must not be done
@@ -225,6 +226,8 @@ def _performed(
     session.output.stderr.flush()
     outside, shown = session.edge.around.environment, session.output.stderr.fileno()
     how = intended.step.in_image or (InImage(network=False, writable=False) if in_image else None)
+    if how is not None and produces:
+        raise UsageError("usage", "what is made inside the image is gone with its container", where="--produces")
     if isinstance(intended.subject, Commit):
         if how is not None:
             raise UsageError("step-subject-differs", "there is no image yet to run it in", where="--in-image")

@@ -228,13 +228,29 @@ def test_a_step_on_the_source_is_kept_in_a_folder_and_attached_to_the_image_buil
         (("ready", "--from", "kept", "--into", "kept"), "usage"),
         (("ready", "--produces", "file"), "step-command-missing"),
         (("ready", "--in-image"), "step-command-missing"),
+        (("ready", "--in-image", "--produces", "file", "--", "true"), "usage"),
     ],
 )
 def test_what_does_not_go_together_is_refused(shop: Shop, words: tuple[str, ...], code: str) -> None:
     report = shop.write("reports/x.xml", '<testsuite tests="1"><testcase name="a"/></testsuite>')
-    ended = shop.run("step", "build", "unit", *words, f"--report=junit={report}", key="ci-build")
+    ended = shop.run("step", "build", "unit", f"--report=junit={report}", *words, key="ci-build")
 
     assert ended.reasons == [code]
+
+
+def test_a_step_that_must_make_a_file_is_none_without_a_command(shop: Shop, tmp_path: Path) -> None:
+    own = shop.twin(tmp_path / "own")
+    text = (own.folder / "samebits.yaml").read_text()
+    own.write("samebits.yaml", text.replace("evidence: junit}", "evidence: junit, produces: [made.bin]}"))
+    own.write("samebits.yaml.sigstore.jsonl", "")
+    assert own.run("definition", "sign", key="owner").code == 0
+    own.built("must")
+    own.workshop.admit("build", f"oci:{own.folder / 'image'}:must", "ci-build")
+    report = own.write("x.xml", '<testsuite tests="1"><testcase name="a"/></testsuite>')
+
+    ended = own.run("step", "build", "unit", "must", f"--report=junit={report}", key="ci-build")
+
+    assert ended.reasons == ["step-command-missing"]
 
 
 def test_the_files_that_a_command_must_make_are_recorded_or_the_step_fails(shop: Shop) -> None:

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from attestations.bundle import Bundle
 from attestations.chain import Chain, verify_chain
@@ -204,6 +206,29 @@ def test_a_failure_blocks_until_a_success_is_proven_to_be_later(
 def test_a_failure_after_the_admission_blocks_what_rests_on_it(tested: Case) -> None:
     passed, failed = attested(TESTED, result="PASSED"), attested(TESTED, result="FAILED")
     assert tested.refused([passed, failed], named=passed.record) == ["step-failed"]
+
+
+WRONG = (
+    attested(by="ci-build"),
+    attested("https://example.com/review/v2"),
+    attested(about=OTHER_IMAGE),
+    attested(by="stranger"),
+    attested(TESTED, result="FAILED"),
+    on_commit(),
+)
+
+
+@settings(max_examples=60)
+@given(wrong=st.lists(st.sampled_from(WRONG), unique_by=lambda bundle: bundle.record), data=st.data())
+def test_what_is_not_the_step_changes_no_decision_in_any_number_and_order(
+    wrong: list[Bundle], data: st.DataObject
+) -> None:
+    """Adding unrelated referrers never changes a decision, and their order never matters."""
+    case = Case(ExpectedStep(name="extra", by=role("scanner"), spec=Digest.of(b"extra"), attested=REVIEW))
+    right = attested()
+    order = data.draw(st.permutations([right, *wrong]))
+    assert case.chain(order).links[0].steps[0].verified.record == right.record
+    assert case.refused(wrong)[-1] in ("step-missing", "signer-not-for-stage")
 
 
 # What was done on the source
