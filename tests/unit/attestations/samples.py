@@ -20,6 +20,7 @@ from attestations.records.admission import (
     Predecessor,
     StepLink,
 )
+from attestations.records.approval import Approval, ApprovalKind
 from attestations.records.definition import DefinitionRecord
 from attestations.records.step import ReportLink, StepRecord, StepResult
 from attestations.records.waivers import Scope, Waiver, WaiverKind, WaiversRecord
@@ -80,6 +81,16 @@ STEPPED = StepRecord(
     exit_code=0,
     reports=(ReportLink(format="junit", digest=Digest.of(b"<testsuite/>"), size=12, summary=(("tests", 4),)),),
     supersedes=(Digest.of(b"the run before"),),
+)
+
+APPROVED = Approval(
+    pipeline=PIPELINE,
+    stage="prod",
+    kind=ApprovalKind.PROMOTION,
+    findings=Digest.of(b"what the gates said"),
+    words="tested with the shop team",
+    approved_at=NOW,
+    expires=NOW + timedelta(hours=72),
 )
 
 DEFINED = DefinitionRecord(

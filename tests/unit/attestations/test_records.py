@@ -14,17 +14,19 @@ import pytest
 from attestations.errors import AttestationError
 from attestations.records import RECORDS
 from attestations.records.admission import ADMISSION, Admission, AdmissionKind, GateOutcome, admission_statement
+from attestations.records.approval import APPROVAL, approval_statement
 from attestations.records.definition import DEFINITION, DefinitionRecord, definition_statement
 from attestations.records.step import STEP, StepRecord, StepResult, step_statement
 from attestations.records.waivers import WAIVERS, WaiversRecord, pipeline_subject, waivers_statement
 from attestations.statement import Statement
 from registries.digest import Digest
-from tests.unit.attestations.samples import ADMITTED, DEFINED, IMAGE, NOW, OTHER, STEPPED, WAIVED
+from tests.unit.attestations.samples import ADMITTED, APPROVED, DEFINED, IMAGE, NOW, OTHER, STEPPED, WAIVED
 
 Path = tuple[str | int, ...]
 
 STATEMENTS = {
     ADMISSION: admission_statement(ADMITTED, IMAGE, name="registry.acme.example/test/shop/api"),
+    APPROVAL: approval_statement(APPROVED, IMAGE),
     STEP: step_statement(STEPPED, IMAGE),
     DEFINITION: definition_statement(DEFINED, IMAGE, name="samebits.yaml"),
     WAIVERS: waivers_statement(WAIVED),
