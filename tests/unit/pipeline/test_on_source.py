@@ -95,7 +95,9 @@ def test_a_step_on_the_source_goes_with_the_image_to_production(
     links = {link.stage: link for link in world.verify("1.0", "prod").chain.links}
     named = {step.name: step.record for step in links["test"].admission.predecessors[0].steps}
     assert named["sast"] == record
-    assert [step.result for step in world.audit("1.0").stages[0].steps] == ["passed", "passed", "passed"]
+    story = world.audit("1.0")
+    assert [step.result for step in story.stages[0].steps] == ["passed", "passed", "passed"]
+    assert (story.faults, story.rejected) == ((), ())
 
 
 def test_t112_a_step_on_another_commit_is_not_attached(world: World, tmp_path: Path) -> None:
