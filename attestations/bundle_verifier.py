@@ -280,16 +280,26 @@ def check_signature(bundle: AnyBundle, key: PublicKey, artifact: Artifact | None
 
 
 def check_identity(proven: Proven, identity: KeylessIdentity, *, where: str = "") -> None:
-    """That the certificate names issuer and subject, both byte for byte: `identity-mismatch`, `issuer-mismatch`."""
+    """That the certificate names issuer and subject, and says what is claimed, all of it byte for byte.
+
+    Raises `identity-mismatch`, `issuer-mismatch`, `claim-mismatch`.
+    """
     leaf = proven.leaf
     if leaf is None:
         raise AttestationError("key-material-mismatch", "signed with a key where a certificate must be", where=where)
-    if identity.subject not in leaf.names:
+    if not any(identity.is_named(name) for name in leaf.names):
         raise AttestationError("identity-mismatch", f"signed by {_shown(leaf.names)}, not by {identity}", where=where)
     if leaf.issuer != identity.issuer:
         raise AttestationError(
             "issuer-mismatch", f"vouched for by {_shown((leaf.issuer or '',))}, not by {identity.issuer}", where=where
         )
+    for claim, value in identity.claims:
+        said = leaf.claims.get(claim)
+        if said != value:
+            told = "says nothing" if said is None else f"says {_shown((said,))}"
+            raise AttestationError(
+                "claim-mismatch", f"for {claim} the certificate {told}, not {value!r:.200}", where=where
+            )
 
 
 def _check_digest(bundle: MessageBundle, artifact: Artifact, where: str) -> None:

@@ -8,7 +8,7 @@ minutes and have no revocation; a signer is revoked in the trust file.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdent
 from attestations.der import BIT_STRING, MalformedDer, one
 from attestations.errors import AttestationError
 from attestations.fields import rfc3339
+from attestations.identity import CLAIM_NAMES
 from attestations.keys import PublicKey, allowed, encode
 from registries.limits import CERTIFICATE_BYTES
 
@@ -31,6 +32,7 @@ _FULCIO: Final = "1.3.6.1.4.1.57264.1"
 _ISSUER_V1: Final = ObjectIdentifier(f"{_FULCIO}.1")
 _ISSUER_V2: Final = ObjectIdentifier(f"{_FULCIO}.8")
 _OTHER_NAME: Final = ObjectIdentifier(f"{_FULCIO}.7")
+_CLAIMS: Final = {name: ObjectIdentifier(f"{_FULCIO}.{number}") for number, name in enumerate(CLAIM_NAMES, start=9)}
 _UNDERSTOOD: Final = frozenset(
     {
         ExtensionOID.KEY_USAGE,
@@ -72,6 +74,7 @@ class Leaf:
     public_key: bytes
     names: tuple[str, ...]
     issuer: str | None
+    claims: Mapping[str, str]
 
 
 def load_certificate(content: bytes, *, where: str = "") -> x509.Certificate:
@@ -114,6 +117,7 @@ def read_leaf(content: bytes, *, where: str = "") -> Leaf:
         public_key=encode(key),
         names=_names(certificate, where),
         issuer=_issuer(certificate, where),
+        claims=_claims(certificate, where),
     )
 
 
@@ -263,6 +267,12 @@ def _issuer(certificate: x509.Certificate, where: str) -> str | None:
     if issuer is not None and issuer != said:
         raise _invalid("the certificate names two issuers", where)
     return said
+
+
+def _claims(certificate: x509.Certificate, where: str) -> dict[str, str]:
+    """What the certificate says of a workflow, by name: each a DER UTF8String."""
+    found = {name: _raw(certificate, identifier) for name, identifier in _CLAIMS.items()}
+    return {name: _text(content, f"the claim {name}", where) for name, content in found.items() if content is not None}
 
 
 def _raw(certificate: x509.Certificate, identifier: ObjectIdentifier) -> bytes | None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from attestations.subject_pattern import SubjectPattern
 from registries.digest import Digest
 
 
@@ -24,6 +26,27 @@ class Validity:
 
 
 ALWAYS = Validity()
+
+CLAIM_NAMES: Final = (
+    "build-signer-uri",
+    "build-signer-digest",
+    "runner-environment",
+    "source-repository-uri",
+    "source-repository-digest",
+    "source-repository-ref",
+    "source-repository-identifier",
+    "source-repository-owner-uri",
+    "source-repository-owner-identifier",
+    "build-config-uri",
+    "build-config-digest",
+    "build-trigger",
+    "run-invocation-uri",
+    "source-repository-visibility-at-signing",
+)
+"""What Fulcio says of a workflow beside its name, in the order of its extensions 1.3.6.1.4.1.57264.1.9 to .22.
+
+Source: sigstore/fulcio, docs/oid-info.md.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +73,22 @@ class KeyIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeylessIdentity:
-    """A signer known by a certificate's issuer and subject: always both."""
+    """A signer known by a certificate's issuer and subject: always both.
+
+    With a `pattern`, `subject` is its text, and any subject that it matches is meant. `claims` are extensions that the
+    certificate must have too, by their name in Fulcio's list, with exactly these values.
+    """
 
     name: str
     issuer: str
     subject: str
     valid: Validity = ALWAYS
+    pattern: SubjectPattern | None = None
+    claims: tuple[tuple[str, str], ...] = ()
+
+    def is_named(self, subject: str) -> bool:
+        """Whether a certificate's subject is this one, byte for byte, or one that the pattern means."""
+        return subject == self.subject if self.pattern is None else self.pattern.matches(subject)
 
     @property
     def who(self) -> object:

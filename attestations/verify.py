@@ -31,6 +31,7 @@ class Verified:
 
     `record` is the SHA-256 of the bundle's bytes. `claim` is the statement as one of samebits' own records, or None for
     a foreign statement. `proved_time` is when it was signed, where a log or timestamp authority proves it, else None.
+    `subjects` are the names in the certificate, of which the signer is one; empty for a key.
     """
 
     statement: Statement
@@ -38,6 +39,7 @@ class Verified:
     record: Digest
     claim: Claim | None
     proved_time: datetime | None = None
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from attestations.errors import AttestationError
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Role, Validity
 from attestations.keys import load_public_key
+from attestations.subject_pattern import SubjectPattern
 from attestations.verify import Verified
 from pipeline.decode import decode, suggestion
-from pipeline.schema import KeyEntry, KeylessEntry, KmsEntry, OwnersEntry, Period, SignerEntry, SigstoreEntry, TrustFile
+from pipeline.schema import (
+    KeyEntry,
+    KeylessEntry,
+    KmsEntry,
+    OwnersEntry,
+    PatternEntry,
+    Period,
+    SignerEntry,
+    SigstoreEntry,
+    TrustFile,
+)
 from pipeline.yaml_nodes import Document, parse
 from registries.digest import Digest
 from registries.errors import Reason, Refusal, UsageError
@@ -48,22 +60,24 @@ class Revocations:
 
     def reason_for(self, verified: Verified) -> Reason | None:
         """Why a record does not count: its signer was revoked before it, or nothing proves that it was not (T042)."""
-        since = self._since(verified.signer)
+        since = self._since(verified)
         if since is None or (verified.proved_time is not None and verified.proved_time < since):
             return None
         when = "nothing proves that it was signed before" if verified.proved_time is None else "it was signed later"
         message = f"{verified.signer} was revoked from {since.isoformat()} on, and {when}"
         return Reason("key-revoked", message, str(verified.record))
 
-    def _since(self, signer: Identity) -> datetime | None:
-        names, who = [signer.name], None
+    def _since(self, verified: Verified) -> datetime | None:
+        """A pattern stands for many: whom the certificate names is asked, and the pattern where none is known."""
+        signer = verified.signer
+        names, who = [signer.name], set[tuple[str, str]]()
         match signer:
             case KeyIdentity():
                 names.append(str(signer.fingerprint))
             case KeylessIdentity():
-                who = (signer.issuer, signer.subject)
+                who = {(signer.issuer, subject) for subject in (signer.subject, *verified.subjects)}
         named = [self.signers[name] for name in names if name in self.signers]
-        known = [since for issuer, subject, since in self.identities if (issuer, subject) == who]
+        known = [since for issuer, subject, since in self.identities if (issuer, subject) in who]
         return min((*named, *known), default=None)
 
 
@@ -132,7 +146,23 @@ class Signers:
                 case KeylessEntry():
                     _no_wildcard(document, name, entry.subject)
                     identities[name] = KeylessIdentity(
-                        name=name, issuer=entry.issuer, subject=entry.subject, valid=valid
+                        name=name,
+                        issuer=entry.issuer,
+                        subject=entry.subject,
+                        valid=valid,
+                        claims=tuple(entry.claims.items()),
+                    )
+                case PatternEntry():
+                    pattern = _pattern(document, name, entry.subject_pattern)
+                    if pattern is None:
+                        continue
+                    identities[name] = KeylessIdentity(
+                        name=name,
+                        issuer=entry.issuer,
+                        subject=entry.subject_pattern,
+                        valid=valid,
+                        pattern=pattern,
+                        claims=tuple(entry.claims.items()),
                     )
             same = identities[name].who
             if same in known:
@@ -158,6 +188,11 @@ class Signers:
         if entry.threshold > len(entry.signers):
             message = f"the threshold is {entry.threshold}, and there are {len(entry.signers)} owners"
             document.faults.add(document.at("owners", "threshold"), message)
+        for number, name in enumerate(entry.signers):
+            owner = self.identities.get(name)
+            if isinstance(owner, KeylessIdentity) and owner.pattern is not None:
+                at = document.at("owners", "signers", number)
+                document.faults.add(at, f"the owner `{name}` is a pattern; an owner is one", code="policy-too-wide")
         return self.role(document, ("owners", "signers"), "owners", entry.signers, entry.threshold)
 
     def check(self, document: Document, steps: tuple[str | int, ...], names: Sequence[str]) -> None:
@@ -217,7 +252,19 @@ def _key_file(document: Document, name: str, path: str, read_file: ReadFile) -> 
         return None
 
 
+def _pattern(document: Document, name: str, text: str) -> SubjectPattern | None:
+    try:
+        return SubjectPattern.parse(text)
+    except AttestationError as error:
+        at = document.at("signers", name, "subject-pattern")
+        document.faults.add(at, error.reasons[0].message, code=error.code, hint="…@refs/tags/v*")
+        return None
+
+
 def _no_wildcard(document: Document, name: str, subject: str) -> None:
+    if "@refs/pull/" in subject:
+        message = "a pull request is whoever opens one; name a branch or tag"
+        document.faults.add(document.at("signers", name, "subject"), message, code="policy-too-wide")
     if "*" in subject:
         message = "the subject is compared as it stands, and `*` matches nothing else; name the branch or tag"
         document.faults.add(document.at("signers", name, "subject"), message, code="policy-too-wide")

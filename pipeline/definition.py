@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from attestations.bundle import Bundle
 from attestations.chain import ExpectedStage
 from attestations.errors import AttestationError
-from attestations.identity import Identity, Role
+from attestations.identity import Identity, KeylessIdentity, Role
 from attestations.lineage import Lineage, SignedDefinition, verify_lineage
 from attestations.records import definition as records
 from attestations.records.definition import DefinitionRecord
@@ -252,6 +252,7 @@ class _Reader:
         if entry.gates is None and _after(entry):
             self._fault(f"`{entry.name}` has no gates", *here, hint="write `gates: {}` if the chain alone is enough")
         self._unique([step.name for step in entry.steps], *here, "steps", what="step")
+        self._check_width(entry, number)
         for index, tag in enumerate(entry.tags):
             if fault := _tag_fault(tag):
                 self._fault(fault, *here, "tags", index)
@@ -273,6 +274,18 @@ class _Reader:
                 (name, gate.effective_on.time) for name, gate in (entry.gates or {}).items() if gate.effective_on
             ),
         )
+
+    def _check_width(self, entry: StageEntry, number: int) -> None:
+        """Where nothing comes after, whoever may push a branch of some name must not be who admits."""
+        if any(entry.name in _after(other) for other in self.file.stages):
+            return
+        for index, name in enumerate(entry.admit):
+            signer = self.signers.identities.get(name)
+            pattern = signer.pattern if isinstance(signer, KeylessIdentity) else None
+            if pattern is not None and not pattern.is_of_tags:
+                at = self.document.at("stages", number, "admit", index)
+                message = f"`{name}` is a pattern of branches, and `{entry.name}` is a last stage"
+                self.document.faults.add(at, message, code="policy-too-wide", hint="name the branch, or use tags")
 
     def _break_glass(self, stage: StageEntry, number: int) -> BreakGlass | None:
         entry = stage.break_glass

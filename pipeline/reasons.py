@@ -261,6 +261,10 @@ _BUNDLES: Final[_Rows] = {
         "The certificate belongs to somebody else.",
         "Compare issuer and subject with the definition letter for letter.",
     ),
+    "claim-mismatch": (
+        "The certificate says something else of the workflow than the definition claims.",
+        "See which claim it is; if the workflow has changed, the owners have to change `claims`.",
+    ),
     "issuer-mismatch": ("The certificate comes from another issuer.", "An identity is issuer and subject; check both."),
     "record-not-bundled": (
         "A record of samebits stands in an older form.",

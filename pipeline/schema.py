@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
+from attestations.identity import CLAIM_NAMES
 from pipeline.decode import AnyWord, AtLeast, AtMost, ByName, Matches, Note, schema
 from registries.digest import Digest
 from registries.errors import UsageError
@@ -33,6 +34,8 @@ Produced = Annotated[str, Matches(r"[^/\0-\x1f\x7f][^\0-\x1f\x7f]*", "a file, re
 PredicateType = Annotated[str, Matches(r"[a-z][a-z0-9+.-]*://[!-~]+", "the URI of a predicate type")]
 Certified = Annotated[str, Matches(r"[!-~]+", "ASCII text without spaces")]
 EvidenceFormat = Annotated[str, AnyWord(tuple(sorted(REPORTS)))]
+Claim = Annotated[str, Matches("|".join(CLAIM_NAMES), f"one of {', '.join(CLAIM_NAMES)}")]
+Claims = Annotated[Mapping[Claim, Certified], Note("What the certificate must say of the workflow, exactly.")]
 Revoked = Annotated[str, Matches(r"[a-z][a-z0-9-]*|sha256:[0-9a-f]{64}", "a signer's name or a key's fingerprint")]
 
 
@@ -77,6 +80,19 @@ class KeylessEntry:
     issuer: Annotated[Certified, Note("The OIDC issuer.")]
     subject: Annotated[Certified, Note("The certificate's subject, whole; nothing in it is a wildcard.")]
     valid: Period = Period()
+    claims: Claims = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternEntry:
+    """Signers known by certificates of one issuer, whose subjects differ in the branch or tag of one workflow."""
+
+    issuer: Annotated[Certified, Note("The OIDC issuer.")]
+    subject_pattern: Annotated[
+        Certified, Note("`https://HOST/OWNER/REPOSITORY/WORKFLOW@refs/tags/v*`; `*` is part of a name, never a `/`.")
+    ]
+    valid: Period = Period()
+    claims: Claims = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +106,7 @@ class KmsEntry:
     valid: Period = Period()
 
 
-SignerEntry = KeyEntry | KeylessEntry | KmsEntry
+SignerEntry = KeyEntry | KeylessEntry | KmsEntry | PatternEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

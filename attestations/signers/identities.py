@@ -56,10 +56,21 @@ class IdentityVerifier:
         `BundleVerifier` raises.
         """
         certificate = bundle.material.certificate
-        signer, times = self._keyed(bundle) if certificate is None else self._certified(bundle, certificate)
+        names: tuple[str, ...] = ()
+        if certificate is None:
+            signer, times = self._keyed(bundle)
+        else:
+            signer, times, names = self._certified(bundle, certificate)
         statement, claim = read_statement(bundle, subject)
         earliest = min((proven.time for proven in times), default=None)
-        return Verified(statement=statement, signer=signer, record=bundle.record, claim=claim, proved_time=earliest)
+        return Verified(
+            statement=statement,
+            signer=signer,
+            record=bundle.record,
+            claim=claim,
+            proved_time=earliest,
+            subjects=names,
+        )
 
     def _keyed(self, bundle: Bundle) -> tuple[Identity, tuple[ProvenTime, ...]]:
         where = str(bundle.record)
@@ -85,7 +96,9 @@ class IdentityVerifier:
         verify_signature(key, bundle.signature, bundle.envelope.signed_bytes, where=str(bundle.record))
         return ()
 
-    def _certified(self, bundle: Bundle, certificate: bytes) -> tuple[Identity, tuple[ProvenTime, ...]]:
+    def _certified(
+        self, bundle: Bundle, certificate: bytes
+    ) -> tuple[Identity, tuple[ProvenTime, ...], tuple[str, ...]]:
         where = str(bundle.record)
         if self._bundles is None or not self._people:
             raise self._not_certified(bundle, certificate)
@@ -94,7 +107,7 @@ class IdentityVerifier:
         late = self._out_of_time(identity, proven.times, where)
         if late is not None:
             raise late
-        return identity, proven.times
+        return identity, proven.times, proven.leaf.names if proven.leaf else ()
 
     def _named(self, proven: Proven, where: str) -> KeylessIdentity:
         """The one identity that the certificate names. That a name fits under another issuer says more than no name."""
@@ -108,7 +121,8 @@ class IdentityVerifier:
                 refusals.append(error)
             else:
                 return identity
-        raise next((one for one in refusals if one.code == "issuer-mismatch"), refusals[0])
+        nearest = ("claim-mismatch", "issuer-mismatch")  # the more fits, the better it tells what is wrong
+        raise next((one for code in nearest for one in refusals if one.code == code), refusals[0])
 
     def _out_of_time(self, identity: Identity, times: tuple[ProvenTime, ...], where: str) -> AttestationError | None:
         """Why the identity may not have signed then: at every time that is proven, or now where none is."""

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -56,6 +56,7 @@ class _Issued:
     subject: str
     expires: datetime
     stamped: bool
+    claims: Mapping[str, str]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +85,10 @@ class KeylessSigner:
         """Whether the role has a signer whom the certificate names."""
         issued = self._certificate()
         return any(
-            isinstance(one, KeylessIdentity) and (one.issuer, one.subject) == (issued.issuer, issued.subject)
+            isinstance(one, KeylessIdentity)
+            and one.issuer == issued.issuer
+            and one.is_named(issued.subject)
+            and all(issued.claims.get(claim) == value for claim, value in one.claims)
             for one in role.signers
         )
 
@@ -160,7 +164,8 @@ class KeylessSigner:
         signer = self._ask("the certificate authority", lambda: opened.enter_context(context.signer(token, cache=True)))
         issuer, subject = _named(authority.certificate)
         expires = authority.certificate.not_valid_after_utc
-        return _Issued(signer, issuer, subject, expires, stamped=bool(services.get_tsas()))
+        claims = read_leaf(authority.certificate.public_bytes(Encoding.DER)).claims
+        return _Issued(signer, issuer, subject, expires, stamped=bool(services.get_tsas()), claims=claims)
 
     def _trust(self) -> ClientTrustConfig:
         if self._trusted is None:

@@ -78,7 +78,10 @@ ATTACKS: Final[Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]]] = {
         "T037": ("a signer's name with a line feed at its end", ("identity-mismatch",)),
         "T038": ("letters that look like others in a signer's name", ("identity-mismatch",)),
         "T039": ("the right signer from another issuer", ("issuer-mismatch",)),
-        "T040": ("a workflow at another branch or tag", ("identity-mismatch",)),
+        "T040": (
+            "a workflow at another branch or tag, or with another claim",
+            ("identity-mismatch", "claim-mismatch", "policy-too-wide"),
+        ),
         "T041": ("the key of one stage, used to admit to another", ("signer-not-for-stage",)),
         "T042": ("records by a revoked signer, and images that were revoked", ("key-revoked", "digest-revoked")),
         "T043": ("an old key after its time", ("key-not-valid-at-time",)),

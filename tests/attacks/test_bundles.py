@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -26,8 +27,10 @@ from attestations.errors import AttestationError
 from attestations.identity import Identity, KeyIdentity, KeylessIdentity, Validity
 from attestations.keys import parse_public_key, verify_signature
 from attestations.signers.identities import IdentityVerifier
+from attestations.subject_pattern import SubjectPattern
 from attestations.trusted_root import TrustedRoot
 from attestations.verify import Verified
+from pipeline.anchors import Revocations
 from registries.digest import Digest
 from tests.sigstore import (
     BUNDLE_V01,
@@ -1383,6 +1386,35 @@ def test_t039_name_and_issuer_must_be_of_one_identity(world: Sigstore) -> None:
 def test_t040_a_workflow_at_another_reference_is_another_name(world: Sigstore) -> None:
     for reference in ("refs/pull/1/merge", "refs/heads/dev", "refs/tags/main"):
         assert refused(world, signed_by(world, IDENTITY.replace("refs/heads/main", reference))) == "identity-mismatch"
+
+
+def test_t040_a_pattern_means_the_tags_of_one_workflow_and_a_revocation_one_of_them(world: Sigstore) -> None:
+    workflow = "https://github.com/acme/shop/.github/workflows/release.yml"
+    text = f"{workflow}@refs/tags/v*"
+    many = KeylessIdentity(name="many", issuer=ISSUER, subject=text, pattern=SubjectPattern.parse(text))
+    one, other = f"{workflow}@refs/tags/v1.0", f"{workflow}@refs/tags/v1.1"
+    believed = verify(world, signed_by(world, one), many)
+    assert (believed.signer, believed.subjects) == (many, (one,))
+    assert refused(world, signed_by(world, f"{workflow}@refs/heads/v1.0"), many) == "identity-mismatch"
+    assert refused(world, signed_by(world, one, "https://evil.test"), many) == "issuer-mismatch"
+    revoked = Revocations(identities=((ISSUER, one, START - timedelta(days=1)),))
+    assert revoked.reason_for(believed) is not None
+    assert revoked.reason_for(verify(world, signed_by(world, other), many)) is None
+
+
+def test_t040_what_is_claimed_of_a_workflow_must_be_in_the_certificate(world: Sigstore) -> None:
+    def said(value: bytes | None) -> dict[str, Any]:
+        claim = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.57264.1.11"), value or b"")
+        more: Sequence[tuple[x509.ExtensionType, bool]] = [] if value is None else [(claim, False)]
+        certificate = world.ca.certify(world.signing_key, IDENTITY, more=more)
+        return world.sign(statement(), certificate=certificate)
+
+    hosted = replace(CI, claims=(("runner-environment", "github-hosted"),))
+    assert verify(world, said(tlv(0x0C, b"github-hosted")), hosted).signer == hosted
+    assert refused(world, said(tlv(0x0C, b"self-hosted")), hosted) == "claim-mismatch"
+    assert refused(world, said(tlv(0x0C, b"github-hosted ")), hosted) == "claim-mismatch"
+    assert refused(world, said(None), hosted) == "claim-mismatch"
+    assert refused(world, said(b"github-hosted"), hosted) == "certificate-invalid"
 
 
 def test_a_certificate_that_names_nobody_is_nobody(world: Sigstore) -> None:

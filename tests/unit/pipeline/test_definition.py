@@ -432,6 +432,44 @@ def test_an_identity_is_never_a_pattern() -> None:
     assert [(where, code) for where, code, *_ in refused(text)] == [(place, "policy-too-wide")]
 
 
+@pytest.mark.parametrize("subject", ["https://github.com/acme/shop/.github/workflows/x.yml@refs/pull/7/merge"])
+def test_t040_a_pull_request_is_nobody(subject: str) -> None:
+    text, (place,) = bent(("subject: https://ci.example/build@refs/heads/main", f"subject: §{subject}"))
+    assert [(where, code) for where, code, *_ in refused(text)] == [(place, "policy-too-wide")]
+
+
+_WORKFLOW = "https://github.com/acme/shop/.github/workflows/x.yml"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "admits", "code"),
+    [
+        (f"{_WORKFLOW}@refs/tags/v*", "prod", None),
+        (f"{_WORKFLOW}@refs/heads/release/*", "prod", "policy-too-wide"),
+        (f"{_WORKFLOW}@refs/heads/release/*", "build", None),
+        (f"{_WORKFLOW}@refs/heads/.*", "build", "policy-too-wide"),
+    ],
+)
+def test_t040_a_last_stage_is_not_for_whoever_pushes_a_branch(pattern: str, admits: str, code: str | None) -> None:
+    signer = f'  many: {{issuer: https://issuer.example, subject-pattern: "{pattern}"}}\nstages:\n'
+    text = TEXT.replace("stages:\n", signer, 1)
+    at = text.index(f"name: {admits}\n")
+    text = text[:at] + re.sub(r"admit: \[[^\]]*\]", "admit: [many]", text[at:], count=1)
+    if code is None:
+        assert reading(text).signers[-1].name == "many"
+    else:
+        assert {found for _, found, *_ in refused(text)} == {code}
+
+
+def test_claims_are_named_by_what_fulcio_says() -> None:
+    claims = "claims: {source-repository-uri: https://github.com/acme/shop, runner-environment: github-hosted}"
+    text, _ = bent(("build@refs/heads/main}", f"build@refs/heads/main, §{claims}}}"))
+    (ci,) = [one for one in reading(text).signers if isinstance(one, KeylessIdentity)]
+    assert dict(ci.claims)["runner-environment"] == "github-hosted"
+    text, (place,) = bent(("build@refs/heads/main}", "build@refs/heads/main, claims: {§repository: x}}"))
+    assert [where for where, *_ in refused(text)] == [place]
+
+
 def test_one_identity_has_one_name() -> None:
     twin = "  ci-other: {issuer: https://issuer.example, subject: https://ci.example/build@refs/heads/main}\n"
     text, (place,) = bent(("  ci-promote: {key", f"  §{twin.strip()}\n  ci-promote: {{key"))
