@@ -257,7 +257,7 @@ class _Reader:
             if fault := _tag_fault(tag):
                 self._fault(fault, *here, "tags", index)
         for name, gate in entry.rules.items():
-            for option in ("by", "from_", "except_", "provenance_by", "waivers_by"):
+            for option in ("by", "from_", "except_", "provenance_by", "vex_by", "waivers_by"):
                 key = option.rstrip("_").replace("_", "-")
                 self.signers.check(self.document, (*here, "gates", name, key), _listed(gate, option))
         return Stage(

@@ -31,6 +31,8 @@ PREDICATES: Final[Mapping[str, str]] = {
     "https://in-toto.io/attestation/vulns/v0.1": "in-toto-vulns",
     "https://in-toto.io/attestation/vulns/v0.2": "in-toto-vulns",
     "https://json.schemastore.org/sarif-2.1.0.json": "sarif",
+    "https://openvex.dev/ns": "openvex",
+    "https://openvex.dev/ns/v0.2.0": "openvex",
     "https://slsa.dev/provenance/v0.2": "slsa",
     "https://slsa.dev/provenance/v1": "slsa",
     "https://spdx.dev/Document": "spdx",

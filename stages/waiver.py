@@ -17,7 +17,7 @@ from attestations.records.waivers import Waiver, WaiverKind, WaiversRecord
 from registries.digest import Digest
 from registries.errors import Reason
 from stages.evidence import Evidence
-from stages.finding import Severity
+from stages.finding import Severity, cves
 
 SOON: Final = timedelta(days=14)
 """When a waiver that is used begins to be told as ending."""
@@ -99,6 +99,9 @@ class Waivers:
         elif not self._in_scope(waiver, finding):
             message = f"it is for {waiver.scope}, not for {finding.package} {finding.version}".rstrip()
             yield Reason("waiver-invalid", message, where)
+        elif missing := _more(finding) - frozenset(waiver.findings):
+            message = f"it does not name {', '.join(sorted(missing))}, which is the same finding here"
+            yield Reason("waiver-invalid", message, where)
         elif finding.has_fix:
             yield Reason("waiver-invalid", "there is a fix, so it does not apply", where, "update the package")
         elif waiver.kind is not WaiverKind.ALTERNATIVE_SOLUTION and finding.severity.rank >= Severity.HIGH.rank:
@@ -111,3 +114,9 @@ class Waivers:
         image = scope.image in (None, self.evidence.subject) or {*finding.manifests} == {scope.image}
         package = scope.package in (None, finding.package) and scope.version in (None, finding.version)
         return image and package
+
+
+def _more(finding: Waivable) -> frozenset[str]:
+    """The CVEs that have grown into one finding, where they are several: a waiver has to name each of them."""
+    found = cves(finding.names)
+    return found if len(found) > 1 else frozenset()

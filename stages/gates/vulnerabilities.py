@@ -17,10 +17,13 @@ from stages.gate import Outcome, Verdict
 from stages.image_layers import diff_ids
 from stages.recorded import ANY_STEP, again, ahead, command, digests, place, refused, stage_of, too_old
 from stages.report import Findings, by_severity
-from stages.reports import FINDINGS
+from stages.reports import FINDINGS, VEX
+from stages.vex import Statements, Subject, untrusted
 from stages.waiver import Waivable, Waivers
 
 NAME: Final = "vulnerabilities"
+NOBODY: Final = "(nobody)"
+"""No signer has such a name: without `vex-by` every document is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,8 @@ class Vulnerabilities:
 
     `max_age` is the greatest age of a scan, `max_data_age` that of the scanner's database, which the report must then
     state. `by` limits the reports to those of these signers; otherwise the role of the step is enough. Waivers that
-    `waivers_by` sign let findings without a fix stand for a while (`stages.waiver`).
+    `waivers_by` sign let findings without a fix stand for a while (`stages.waiver`). What signers in `vex_by` say about
+    this image in OpenVEX takes findings away (`stages.vex`); without that option nobody's word does.
     """
 
     none_at_or_above: Severity
@@ -37,6 +41,7 @@ class Vulnerabilities:
     by: tuple[str, ...] = ()
     max_data_age: Duration | None = None
     waivers_by: tuple[str, ...] = ()
+    vex_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.none_at_or_above is Severity.UNKNOWN:
@@ -54,20 +59,37 @@ class Vulnerabilities:
         faults.extend(reason for scan in counted for reason in self._age(evidence, scan))
         vulnerabilities = _merged(counted)
         blocking = [found for found in vulnerabilities if found.finding.severity.rank >= self.none_at_or_above.rank]
+        said = self._said(evidence)
+        settled = [(found, said.about(found.subject())) for found in blocking]
         waivers = Waivers.of(NAME, evidence, self.waivers_by)
-        answers = [(found, waivers.cover(found.waivable())) for found in blocking]
-        standing = [(found, waived.faults) for found, waived in answers if waived.used is None]
-        used = tuple(dict.fromkeys(waived.used for _, waived in answers if waived.used is not None))
+        answers = [(found, vex, waivers.cover(found.waivable())) for found, vex in settled if not vex.records]
+        standing = [(found, (*vex.aside, *waived.faults)) for found, vex, waived in answers if waived.used is None]
+        used = tuple(dict.fromkeys(waived.used for _, _, waived in answers if waived.used is not None))
         return Verdict(
             gate=NAME,
             outcome=Outcome.BLOCKED if standing else Outcome.NOT_CHECKED if faults else Outcome.PASSED,
             reasons=(*faults, *(reason for found, whys in standing for reason in (found.reason(), *whys))),
             counts=by_severity(found.finding for found in vulnerabilities),
-            evidence=digests(scan.report for scan in counted),
+            evidence=(
+                *digests(scan.report for scan in counted),
+                *dict.fromkeys(record for _, vex in settled for record in vex.records),
+            ),
             newest_data=max((s.findings.data_date for s in counted if s.findings.data_date), default=None),
             waivers=used,
-            warnings=waivers.ending(used),
+            warnings=(*waivers.ending(used), *said.warnings),
         )
+
+    def _said(self, evidence: Evidence) -> Statements:
+        """The OpenVEX documents that count; one that does not, or can't be read, is told and takes nothing away."""
+        seen = counted_reports(evidence, VEX, self.vex_by or (NOBODY,))
+        said = Statements(evidence)
+        said.warnings += (untrusted(f"{it.message} ({it.code})", f"gate {NAME}, {it.where}") for it in seen.aside)
+        for report in seen.reports:
+            try:
+                said.add(VEX[report.format](report.content), report, covers(report, evidence), place(NAME, report))
+            except ContentError as error:
+                said.warnings += (untrusted(f"{it.message} ({it.code})", place(NAME, report)) for it in error.reasons)
+        return said
 
     def _scans(self, evidence: Evidence) -> tuple[list[_Scan], list[Reason]]:
         """The scans that count as evidence about this image, and why others do not."""
@@ -137,11 +159,24 @@ class _Vulnerability:
 
     finding: Finding
     platforms: tuple[Platform, ...]
+    names: tuple[str, ...]
+    purls: tuple[str, ...]
+
+    def subject(self) -> Subject:
+        finding = self.finding
+        return Subject(
+            names=self.names,
+            ids=(finding.id, *finding.aliases),
+            package=finding.package,
+            version=finding.version,
+            purls=self.purls,
+            platforms=self.platforms,
+        )
 
     def waivable(self) -> Waivable:
         finding = self.finding
         return Waivable(
-            names=finding.names,
+            names=self.names,
             severity=finding.severity,
             manifests=tuple(platform.manifest for platform in self.platforms),
             package=finding.package,
@@ -207,7 +242,12 @@ def _merged(scans: Iterable[_Scan]) -> list[_Vulnerability]:
     for finding in seen:
         together.setdefault(groups.of((finding.package, finding.version, finding.id)), []).append(finding)
     merged = (
-        _Vulnerability(finding=_one(findings), platforms=_sorted(platform for f in findings for platform in seen[f]))
+        _Vulnerability(
+            finding=_one(findings),
+            platforms=_sorted(platform for f in findings for platform in seen[f]),
+            names=tuple(sorted({name for f in findings for name in f.names})),
+            purls=tuple(sorted({f.purl for f in findings if f.purl})),
+        )
         for findings in together.values()
     )
     return sorted(merged, key=lambda v: (-v.finding.severity.rank, v.finding.id, v.finding.package, v.finding.version))

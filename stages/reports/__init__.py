@@ -13,6 +13,7 @@ from stages.reports import (
     grype,
     in_toto_vulns,
     junit,
+    openvex,
     osv,
     sarif,
     slsa,
@@ -20,6 +21,7 @@ from stages.reports import (
     test_result,
     trivy,
 )
+from stages.vex import VexDocument
 
 ANALYSES: Final[Mapping[str, Callable[[bytes], Analyses]]] = {
     "sarif": sarif.read,
@@ -47,12 +49,17 @@ TESTS: Final[Mapping[str, Callable[[bytes], TestResults]]] = {
     "test-result": test_result.read,
 }
 
+VEX: Final[Mapping[str, Callable[[bytes], VexDocument]]] = {
+    "openvex": openvex.read,
+}
+
 REPORTS: Final[Mapping[str, Callable[[bytes], Read]]] = {
     **ANALYSES,
     **COMPONENTS,
     **FINDINGS,
     **MALWARE,
     **TESTS,
+    **VEX,
     "slsa": slsa.read,
 }
 

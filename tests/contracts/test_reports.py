@@ -34,6 +34,7 @@ SAMPLES: dict[str, dict[str, int] | tuple[int, int, int, int]] = {
     "junit-pytest-failed.xml": (6, 2, 2, 0),
     "junit-pytest.xml": (5, 0, 0, 1),
     "junit-surefire.xml": (3, 0, 0, 1),
+    "openvex-image.json": {"not_affected": 1, "under_investigation": 1},
     "osv-image.json": {"critical": 1, "medium": 1},
     "sarif-bandit.json": {"high": 2, "low": 1},
     "sarif-semgrep.json": {"high": 1},
