@@ -45,6 +45,7 @@ def test_the_schema_knows_every_gate_and_its_options() -> None:
         "max-age",
         "by",
         "max-data-age",
+        "vex-by",
         "waivers-by",
         "effective-on",
     }

@@ -20,7 +20,7 @@ from stages.evidence import Asked, Evidence
 from stages.finding import Severity
 from stages.gate import Outcome, Verdict
 from stages.gates.vulnerabilities import Vulnerabilities
-from tests.evidence import AMD64, ARM64, NOW, STRANGER, SUBJECT, evidence, flaw, identity, report, trivy
+from tests.evidence import AMD64, ARM64, NOW, STRANGER, SUBJECT, evidence, flaw, grype, identity, match, report, trivy
 
 DAY = timedelta(days=1)
 PIPELINE = PipelineReference(name="shop", definition=Digest.of(b"definition"), version=1)
@@ -230,3 +230,12 @@ def test_no_waiver_widens_beyond_its_words_and_the_order_never_matters(
             and (one.kind is WaiverKind.ALTERNATIVE_SOLUTION or found["Severity"] == "MEDIUM")
             for one in live
         )
+
+
+def test_what_several_cves_have_grown_into_needs_a_waiver_that_names_each() -> None:
+    grown = grype(match("GHSA-1", also=["CVE-2026-1"]), match("GHSA-1", also=["CVE-2026-2"]))
+    seen = replace(evidence(report("grype", grown, step="scan")), asked=Asked(stage="prod", pipeline=PIPELINE))
+    one, both = waiver(), waiver(findings=("CVE-2026-1", "CVE-2026-2"))
+    verdict = GATE.judge(replace(seen, waivers=(signed(one),)))
+    assert codes(verdict) == ["vulnerability-found", "waiver-invalid"]
+    assert GATE.judge(replace(seen, waivers=(signed(both),))).outcome is Outcome.PASSED
