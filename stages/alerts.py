@@ -18,6 +18,7 @@ from stages.gate import Outcome, Verdict
 from stages.recorded import ANY_STEP, again, ahead, command, date_of, digests, place, refused, stage_of, too_old
 from stages.report import Alert, Analysis, by_severity
 from stages.reports import ANALYSES
+from stages.waiver import Waivable, Waivers
 
 NAMED: Final = 50
 """How many alerts are told one by one."""
@@ -51,6 +52,8 @@ class Options(Protocol):
     def max_age(self) -> Duration | None: ...
     @property
     def accept_suppressions(self) -> bool: ...
+    @property
+    def waivers_by(self) -> tuple[str, ...]: ...
 
 
 def check(options: Options) -> None:
@@ -74,7 +77,11 @@ def judge(gate: str, options: Options, evidence: Evidence) -> Verdict:
     faults = (*faults, *_missing(gate, options, evidence, newest), *_stale(gate, options.max_age, counting, evidence))
     alerts = {alert for run in counting for alert in run.analysis.alerts}
     bad = _too_bad(alerts, options)
-    over = _told(gate, bad, 0 if options.max == "none" else options.max)
+    waivers = Waivers.of(gate, evidence, options.waivers_by)
+    answers = [(alert, waivers.cover(_waivable(alert, evidence))) for alert in bad]
+    used = tuple(dict.fromkeys(waived.used for _, waived in answers if waived.used is not None))
+    standing = [(alert, waived.faults) for alert, waived in answers if waived.used is None]
+    over = _told(gate, standing, 0 if options.max == "none" else options.max)
     return Verdict(
         gate=gate,
         outcome=Outcome.BLOCKED if over else Outcome.NOT_CHECKED if faults else Outcome.PASSED,
@@ -82,6 +89,8 @@ def judge(gate: str, options: Options, evidence: Evidence) -> Verdict:
         counts=by_severity(alerts),
         evidence=digests([*(run.report for run in counting), *targets.reports]),
         newest_data=max((run.date for run in counting if run.date != UNDATED), default=None),
+        waivers=used,
+        warnings=waivers.ending(used),
     )
 
 
@@ -228,13 +237,21 @@ def _too_bad(alerts: set[Alert], options: Options) -> tuple[Alert, ...]:
     return tuple(sorted(bad, key=lambda it: (-it.severity.rank, it.rule, it.place, it.message, it.suppressed)))
 
 
-def _told(gate: str, alerts: Sequence[Alert], most: int) -> tuple[Reason, ...]:
-    """A reason for each alert, when there are more than `most`; after 50 they are only counted."""
+def _waivable(alert: Alert, evidence: Evidence) -> Waivable:
+    """As a waiver names it: the rule, and as package the file that it is in."""
+    manifests = tuple(platform.manifest for platform in evidence.platforms)
+    return Waivable(names=(alert.rule,), severity=alert.severity, manifests=manifests, package=alert.file)
+
+
+def _told(gate: str, alerts: Sequence[tuple[Alert, tuple[Reason, ...]]], most: int) -> tuple[Reason, ...]:
+    """A reason for each alert, and why no waiver covers it, when there are more than `most`; after 50 only a count."""
     if len(alerts) <= most:
         return ()
     where = f"gate {gate}"
     over = f"; {len(alerts)} are more than {most}" if most else ""
-    reasons = [Reason("alert-found", f"{alert}{_suppressed(alert)}{over}", where) for alert in alerts[:NAMED]]
+    reasons: list[Reason] = []
+    for alert, whys in alerts[:NAMED]:
+        reasons += [Reason("alert-found", f"{alert}{_suppressed(alert)}{over}", where), *whys]
     if len(alerts) > NAMED:
         reasons.append(Reason("alert-found", f"and {len(alerts) - NAMED} more", where))
     return tuple(reasons)

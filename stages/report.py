@@ -72,7 +72,7 @@ class TestResults:
 class Alert:
     """What a tool found in source code, configuration or an image: its rule, how bad, where, and in which words.
 
-    `suppressed` says that the tool was told to leave it aside, and by whom it may have been is not known.
+    `file` is the place without its line. `suppressed`: the tool was told to leave it aside, nobody knows by whom.
     """
 
     rule: str
@@ -80,6 +80,7 @@ class Alert:
     place: str
     message: str
     suppressed: bool = False
+    file: str = ""
 
     def __str__(self) -> str:
         return f"{self.severity} {self.rule} at {self.place or 'no place'}: {self.message:.200}"

@@ -33,6 +33,7 @@ class PolicyReport:
     steps: tuple[str, ...] = ()
     max_age: Duration | None = None
     accept_suppressions: bool = False
+    waivers_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         alerts.check(self)

@@ -23,6 +23,7 @@ class StaticAnalysis:
     one; `provenance_by` are the signers of provenance who are believed, otherwise those who may admit to the stage.
     `tools` are the tools that must each have run, and no other one counts then; `steps` limits reports to those of
     these steps, each of which must then have one. `accept_suppressions` lets the tool's own suppressions count.
+    Waivers that `waivers_by` sign let alerts stand for a while: they name the rule, and the file as their package.
     """
 
     max: Literal["none"] | int = "none"
@@ -34,6 +35,7 @@ class StaticAnalysis:
     steps: tuple[str, ...] = ()
     max_age: Duration | None = None
     accept_suppressions: bool = False
+    waivers_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         alerts.check(self)

@@ -163,13 +163,14 @@ def _alerts(result: Fields, rules: _Rules) -> Iterator[Alert]:
     kind = result.optional_text("kind") or "fail"
     if kind in _GOOD_KINDS or result.optional_text("baselineState") == "absent":
         return
-    told, candidates = rules.named(result)
+    (told, candidates), (file, line) = rules.named(result), _place(result)
     yield Alert(
         rule=told,
         severity=_severity(result, told, candidates, rules) if kind == "fail" else Severity.UNKNOWN,
-        place=_place(result),
+        place=f"{file}:{line}" if type(line) is int else file,
         message=result.object("message").optional_text("text") or result.object("message").optional_text("id"),
         suppressed=_is_suppressed(result),
+        file=file,
     )
 
 
@@ -200,14 +201,14 @@ def _is_suppressed(result: Fields) -> bool:
     return bool(suppressions) and all(one.optional_text("status") in ("", "accepted") for one in suppressions)
 
 
-def _place(result: Fields) -> str:
+def _place(result: Fields) -> tuple[str, Any]:
+    """The first file that is named, and what stands for its line."""
     for location in result.objects("locations"):
         physical = location.object("physicalLocation")
-        line = physical.object("region").value.get("startLine")
         uri = physical.object("artifactLocation").optional_text("uri")
         if uri:
-            return f"{uri}:{line}" if type(line) is int else uri
-    return ""
+            return uri, physical.object("region").value.get("startLine")
+    return "", None
 
 
 def _sources(run: Fields) -> Iterator[Source]:

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from attestations.records.admission import PipelineReference
+from attestations.records.waivers import Scope, Waiver, WaiverKind, WaiversRecord, waivers_statement
 from attestations.verify import Verified
+from registries.digest import Digest
 from registries.errors import UsageError
 from stages.alerts import NAMED, On
 from stages.duration import Duration
-from stages.evidence import Report
+from stages.evidence import Asked, Report
 from stages.finding import Severity
 from stages.gate import Gate, Outcome, Verdict
 from stages.gates.policy_report import PolicyReport
@@ -26,6 +29,7 @@ from tests.evidence import (
     alert,
     attested,
     evidence,
+    identity,
     provenance,
     rejected,
     report,
@@ -256,3 +260,61 @@ def test_a_policy_report_without_tools_is_refused() -> None:
     with pytest.raises(UsageError) as error:
         PolicyReport(tools=())
     assert error.value.code == "definition-invalid"
+
+
+def waiver(**changes: Any) -> Verified:
+    made: dict[str, Any] = {
+        "id": "W-1",
+        "gate": "sast",
+        "kind": WaiverKind.ALTERNATIVE_SOLUTION,
+        "findings": ("R1",),
+        "scope": Scope(package="shop.py"),
+        "owner": "shop",
+        "reason": "the input is checked before",
+        "evidence": ("https://wiki.example/1",),
+        "expires": NOW + 90 * 24 * HOUR,
+    }
+    signer = changes.pop("signer", "security")
+    claim = WaiversRecord(pipeline="shop", issued_at=NOW - 2 * HOUR, waivers=(Waiver(**{**made, **changes}),))
+    statement = waivers_statement(claim)
+    return Verified(statement=statement, signer=identity(signer), record=Digest.of(statement.content), claim=claim)
+
+
+WAIVABLE = StaticAnalysis(provenance_by=("builder",), waivers_by=("security",))
+
+
+def waived(*results: dict[str, Any], by: Verified, gate: Gate = WAIVABLE) -> Verdict:
+    seen = evidence(scan(*results), statements=(BUILT,))
+    pipeline = PipelineReference(name="shop", definition=SUBJECT, version=1)
+    return gate.judge(replace(seen, waivers=(by,), asked=Asked(stage="test", pipeline=pipeline)))
+
+
+def test_a_waiver_lets_an_alert_in_its_file_stand_and_is_named() -> None:
+    given = waiver()
+    verdict = waived(alert(), by=given)
+    assert (verdict.outcome, verdict.reasons) == (Outcome.PASSED, ())
+    assert [(used.id, used.record) for used in verdict.waivers] == [("W-1", given.record)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"findings": ("R2",)}, []),
+        ({"gate": "policy-report"}, []),
+        ({"signer": "stranger"}, []),
+        ({"scope": Scope(package="other.py")}, ["waiver-invalid"]),
+        ({"scope": Scope(image=STRANGER)}, ["waiver-invalid"]),
+        ({"expires": NOW - HOUR}, ["waiver-expired"]),
+        ({"kind": WaiverKind.SECURED_BY_PRACTICE}, ["waiver-invalid"]),
+    ],
+)
+def test_a_waiver_covers_nothing_else(changes: dict[str, Any], told: list[str]) -> None:
+    verdict = waived(alert(), by=waiver(**changes))
+    assert (verdict.outcome, codes(verdict)) == (Outcome.BLOCKED, ["alert-found", *told])
+    assert codes(waived(alert(), by=waiver(), gate=StaticAnalysis(provenance_by=("builder",)))) == ["alert-found"]
+
+
+def test_a_waived_alert_is_none_of_those_that_are_counted() -> None:
+    gate = StaticAnalysis(max=1, provenance_by=("builder",), waivers_by=("security",))
+    assert waived(alert(), alert("R2"), by=waiver(), gate=gate).outcome is Outcome.PASSED
+    assert codes(waived(alert(), alert("R2"), alert("R3"), by=waiver(), gate=gate)) == ["alert-found"] * 2
