@@ -154,14 +154,16 @@ def verify_chain(
     walk = _Walk(records=records, stages={stage.name: stage for stage in stages}, lineage=lineage, now=now, last=last)
     links: dict[str, Link] = {}
     faults: list[Reason] = []
+    forks: list[Reason] = []
     for name in after:
         found = walk.stage(name)
         if isinstance(found, _Whole):
-            links.update(found.links)
+            forks.extend(_join(links, found.links))
         else:
             faults.extend(found.faults)
     blocked = not links if any_of and after else bool(faults)
-    if blocked:
+    if blocked or forks:
+        faults.extend(forks)
         raise ChainBroken.of(_distinct(faults))
     order = [stage.name for stage in stages]
     return Chain(subject=records.subject, links=tuple(sorted(links.values(), key=lambda link: order.index(link.stage))))
@@ -238,7 +240,7 @@ class _Walk:
         if not whole:
             return min((result for result in results if isinstance(result, _Broken)), key=lambda r: len(r.faults))
         if len({_grounds(result.links[name].admission) for result in whole}) > 1:
-            return _Broken((self._branched(name, [result.links[name] for result in whole]),))
+            return _Broken((_branched(name, [result.links[name] for result in whole]),))
         return whole[0]
 
     def _named(self, by: Digest, named: _Named) -> _Whole | _Broken:
@@ -264,7 +266,7 @@ class _Walk:
                 current = admission.pipeline.definition == self.lineage.current
                 found = self._named(verified.record, _Named(link=predecessor, current=current))
                 if isinstance(found, _Whole):
-                    links.update(found.links)
+                    faults.extend(_join(links, found.links))
                 else:
                     faults.extend(found.faults)
         proofs: list[StepProof] = []
@@ -500,9 +502,20 @@ class _Walk:
     def _all_steps(self) -> Iterable[StepRecord]:
         return (verified.claim for verified in self.records.verified if isinstance(verified.claim, StepRecord))
 
-    def _branched(self, name: str, links: Sequence[Link]) -> Reason:
-        rivals = " and ".join(sorted(str(link.record) for link in links))
-        return Reason("chain-branched", f"{rivals} admit the image on different grounds", f"admission to {name}")
+
+def _join(links: dict[str, Link], other: dict[str, Link]) -> list[Reason]:
+    """Add the links of another branch; where both pass a stage, they must have been admitted there on one ground."""
+    forks = [
+        name for name in links.keys() & other if _grounds(links[name].admission) != _grounds(other[name].admission)
+    ]
+    faults = [_branched(name, [links[name], other[name]]) for name in sorted(forks)]
+    links |= {name: link for name, link in other.items() if name not in links}
+    return faults
+
+
+def _branched(name: str, links: Sequence[Link]) -> Reason:
+    rivals = " and ".join(sorted(str(link.record) for link in links))
+    return Reason("chain-branched", f"{rivals} admit the image on different grounds", f"admission to {name}")
 
 
 def _grounds(admission: Admission) -> tuple[object, ...]:
