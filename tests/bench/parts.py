@@ -211,6 +211,12 @@ def bundles(asked: Settings) -> Report:
     return verify.bundles(asked)
 
 
+def judging(asked: Settings) -> Report:
+    from tests.bench import judge
+
+    return judge.judging(asked)
+
+
 PARTS: Mapping[str, Callable[[Settings], Report]] = {
     "a": large,
     "b": far,
@@ -219,6 +225,7 @@ PARTS: Mapping[str, Callable[[Settings], Report]] = {
     "e": scripted,
     "f": start,
     "g": bundles,
+    "h": judging,
 }
 
 
