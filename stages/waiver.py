@@ -6,7 +6,7 @@ an alternative solution with its evidence; for a medium or lesser one, secured b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -45,14 +45,14 @@ class Waived:
 
 @dataclass(frozen=True, slots=True)
 class Waivers:
-    """The waivers of one gate that its owners have signed, with the record of each, in an order of their own.
+    """The waivers of one gate that its owners have signed, with the record of each, by the findings that they name.
 
     Of each signer the latest record alone counts: it replaces the one before, whole.
     """
 
     gate: str
-    given: tuple[tuple[Digest, Waiver], ...]
     evidence: Evidence
+    by_name: Mapping[str, Sequence[tuple[Digest, Waiver]]]
 
     @classmethod
     def of(cls, gate: str, evidence: Evidence, by: Sequence[str]) -> Waivers:
@@ -69,14 +69,17 @@ class Waivers:
             if known is None or (claim.issued_at, item.record) > (known[0].issued_at, known[1]):
                 latest[item.signer.name] = (claim, item.record)
         given = [(record, one) for claim, record in latest.values() for one in claim.waivers if one.gate == gate]
-        return cls(gate, tuple(sorted(given, key=lambda pair: (pair[1].id, pair[0]))), evidence)
+        by_name: dict[str, list[tuple[Digest, Waiver]]] = {}
+        for pair in given:
+            for name in pair[1].findings:
+                by_name.setdefault(name, []).append(pair)
+        return cls(gate, evidence, by_name)
 
     def cover(self, finding: Waivable) -> Waived:
         """The first waiver that covers it, or the reason of each that names it and does not."""
         faults: list[Reason] = []
-        for record, waiver in self.given:
-            if not set(waiver.findings) & set(finding.names):
-                continue
+        named = dict.fromkeys(pair for name in finding.names for pair in self.by_name.get(name, ()))
+        for record, waiver in sorted(named, key=lambda pair: (pair[1].id, pair[0])):
             found = list(self._faults(waiver, finding))
             if not found:
                 return Waived(used=WaiverUsed(id=waiver.id, record=record, expires=waiver.expires))
