@@ -458,6 +458,14 @@ _BLOCKED: Final[_Rows] = {
         "The image starts in a way that the definition does not allow.",
         "Change how it is built; the message says what and where.",
     ),
+    "base-refused": (
+        "The image is built on a base that the definition does not allow.",
+        "Build it on one of those that the message names, or let the definition's owners allow its layers.",
+    ),
+    "base-outdated": (
+        "The image is built on a base whose last day is over.",
+        "Build it on a base that is still allowed.",
+    ),
     "self-approval": ("Somebody approved their own work.", "Ask somebody who neither built nor promotes the image."),
     "approval-mismatch": ("The approval is for something else.", "Ask for one for this image and stage."),
     "approval-stale": ("Something changed after it was approved.", "Ask for an approval of what is there now."),

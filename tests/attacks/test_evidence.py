@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 
+from attestations.identity import Role
 from registries.errors import ContentError
 from registries.limits import MIB, REPORT_BYTES
 from stages.alerts import On
-from stages.evidence import Report
-from stages.gate import Gate, Outcome
+from stages.decision import PromotionBlocked, decide
+from stages.evidence import Evidence, Report
+from stages.gate import Gate, Outcome, Verdict
 from stages.gates.provenance import BuildProvenance
 from stages.gates.sast import StaticAnalysis
 from stages.gates.sbom import BillOfMaterials
 from stages.gates.tests import PassingTests
 from stages.reports import REPORTS
 from stages.source import Repository
+from stages.stage import Stage
 from tests.evidence import (
     AMD64,
     ARM64,
@@ -161,3 +165,64 @@ def test_t113_a_report_that_is_a_bomb_is_refused_in_little_memory(kind: str, bom
         tracemalloc.stop()
     assert error.value.code in refusals
     assert peak < 64 * MIB
+
+
+class Failing:
+    """Evidence that fails when it is looked at for the time `at`, the first being 0."""
+
+    def __init__(self, evidence: Evidence, at: int) -> None:
+        self.evidence, self.left = evidence, at
+
+    def __getattr__(self, name: str) -> Any:
+        self.left -= 1
+        if self.left == -1:
+            raise OSError(f"no {name}")
+        return getattr(self.evidence, name)
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A gate that fails at the step `at` of its way through the evidence."""
+
+    gate: Gate
+    at: int
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        return self.gate.judge(cast("Evidence", Failing(evidence, self.at)))
+
+
+@pytest.mark.parametrize(
+    ("gate", "enough"),
+    [
+        (SAST, report("sarif", sarif(about=[AMD64.config]))),
+        (SBOM, report("cyclonedx", cyclonedx("a", "b"))),
+        (TESTS, report("junit", junit(9))),
+        (
+            BuildProvenance(builder=BUILDER, source=Repository(REPOSITORY), any_value=("workflow.path",)),
+            report("slsa", provenance()),
+        ),
+    ],
+)
+def test_t115_a_gate_that_fails_at_any_step_lets_nothing_in(gate: Gate, enough: Report) -> None:
+    def refusal(at: int) -> tuple[str, str]:
+        asked = Stage(
+            name="prod",
+            after=("test",),
+            any_of=False,
+            places=("registry.example/prod",),
+            admit=Role(name="admit", signers=()),
+            gates=(("interrupted", Interrupted(gate, at)),),
+            steps=(),
+            tags=(),
+        )
+        try:
+            decide(asked, evidence(enough)).permit()
+        except PromotionBlocked as error:
+            return error.code, error.reasons[0].where
+        return "", ""
+
+    said = [refusal(at) for at in range(100)]
+    steps = said.index(("", ""))
+    assert steps > 0
+    assert set(said[:steps]) == {("gate-error", "gate interrupted")}
+    assert set(said[steps:]) == {("", "")}

@@ -18,6 +18,7 @@ from pipeline.gather import chain_to
 from registries.digest import Digest
 from registries.errors import Refusal
 from tests.evidence import junit
+from tests.images import layer_tar
 from tests.world import DEFINITION, World
 
 PEOPLE = ("alice", "bob", "carol")
@@ -321,6 +322,18 @@ def test_the_configuration_of_every_platform_is_read_for_the_gate_that_asks_for_
     assert set(codes(lambda: world.promote("1.0", "prod"))) == {"config-refused"}
     world = with_people(defined("gates: {image-config: {user: any}}"))
     world.in_prod()
+
+
+def test_every_platform_has_to_be_on_an_allowed_base_before_the_image_goes_on() -> None:
+    lowest = [layer_tar("file0", f"a {name} 0\n".encode() * 50) for name in ("linux/amd64", "linux/arm64")]
+    first, second = (f"{{name: base, layers: ['{Digest.of(tar)}'], until: 2027-06-30}}" for tar in lowest)
+    world = with_people(defined(f"gates: {{base-image: {{bases: [{first}]}}}}"))
+    world.in_test()
+    assert codes(lambda: world.promote("1.0", "prod")) == ["base-refused"]
+    world = with_people(defined(f"gates: {{base-image: {{bases: [{first}, {second}]}}}}"))
+    world.in_prod()
+    world.in_test(seed="b", tag="2.0")
+    assert codes(lambda: world.promote("2.0", "prod")) == ["base-refused", "base-refused"]
 
 
 def test_a_gate_warns_until_its_day() -> None:
