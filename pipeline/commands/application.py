@@ -18,6 +18,7 @@ from pipeline.commands.rewrap import rewrap
 from pipeline.commands.rollback import rollback
 from pipeline.commands.scan import scan
 from pipeline.commands.step import step
+from pipeline.commands.trust import trust_app
 from pipeline.commands.verify import audit, verify
 from pipeline.commands.waive import waive_app
 
@@ -34,6 +35,7 @@ for command in (init, promote, plan, step, scan, approve, rollback, verify, audi
     app.command()(command)
 app.add_typer(definition_app, name="definition")
 app.add_typer(attest_app, name="attest")
+app.add_typer(trust_app, name="trust")
 app.add_typer(waive_app, name="waive")
 app.add_typer(registry_app, name="registry")
 app.command()(demo)

@@ -369,3 +369,18 @@ def test_a_waiver_is_given_listed_and_taken_back(shop: Shop, tmp_path: Path) -> 
     assert stranger.reasons == ["signer-not-for-stage"]
     assert (gone.code, again.code, again.reasons) == (0, 6, ["waiver-unknown"])
     assert twin.run("waive", "list", "-o", "json").result["told"] == "waivers: 0"
+
+
+def test_trust_is_shown_and_every_record_explained(shop: Shop) -> None:
+    shop.workshop.in_test("trusted")
+
+    shown = shop.run("trust", "show", "-o", "json")
+    explained = shop.run("trust", "show", "--explain", "trusted", "--stage", "test", "-o", "json")
+    told = shop.run("trust", "show").stdout
+
+    assert {"name": "  may", "value": "do the step scan of build"} in shown.result["facts"]
+    assert "1 of 1 must sign a definition" in told
+    facts = explained.result["facts"]
+    said = [fact["value"] for fact in facts if fact["name"] == "  says"]
+    assert {"promotion to build", "promotion to test", "step scan of build: passed"} <= set(said)
+    assert all("believed" in fact["value"] for fact in facts if fact["name"] == "  so")
