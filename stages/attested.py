@@ -85,7 +85,7 @@ def covers(report: Report, evidence: Evidence) -> tuple[Platform, ...]:
 
 def _foreign(evidence: Evidence, formats: Container[str]) -> Iterator[Report]:
     for item in sorted(evidence.statements, key=lambda it: it.record):
-        if item.claim is None and PREDICATES.get(item.statement.predicate_type) in formats:
+        if PREDICATES.get(item.statement.predicate_type) in formats:
             about = _about(item, evidence)
             if about:
                 yield _report(item, about)
