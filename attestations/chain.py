@@ -453,7 +453,11 @@ class _Walk:
             yield Reason("definition-rolled-back", message, where, hint)
         elif not self.lineage.includes(pipeline.definition):
             message = f"was made under definition {pipeline.definition}, from which the one in force does not descend"
-            yield Reason("pipeline-changed", message, where)
+            hint = ""
+            if gap := self.lineage.unknown_before:
+                message += f", as far as is known: what {gap} replaced is not, without its owners' signatures"
+                hint = "put them back beside the definition: git log -p -- '*.sigstore.jsonl'"
+            yield Reason("pipeline-changed", message, where, hint)
 
     def _not_ahead(self, time: datetime, where: str) -> Iterable[Reason]:
         if time > self.now + CLOCK_TOLERANCE:

@@ -22,7 +22,7 @@ class SignedDefinition:
 class Lineage:
     """Which definitions' records count. `ancestors` are those that the one in force descends from, the latest first.
 
-    `unknown_before` is the earliest of them when it replaced another one, which nothing that is known here names.
+    `unknown_before` is the earliest of them when no signature about it is known: what it replaced, if anything, is not.
     """
 
     pipeline: str

@@ -246,6 +246,15 @@ def test_t092_records_made_under_a_foreign_definition_do_not_count() -> None:
     assert set(codes(everything(whole(pipeline=changed)))) == {"pipeline-changed"}
 
 
+def test_t092_where_signatures_are_missing_the_refusal_says_whose_and_how_to_find_them() -> None:
+    pieces = whole(pipeline=PipelineReference(name="shop", definition=Digest.of(b"long ago"), version=1))
+    with pytest.raises(ChainBroken) as error:
+        chain(everything(pieces), lineage=replace(LINEAGE, unknown_before=FORMER))
+    assert {reason.code for reason in error.value.reasons} == {"pipeline-changed"}
+    assert f"what {FORMER} replaced" in error.value.reasons[0].message
+    assert "git log" in error.value.reasons[0].hint
+
+
 def test_records_made_under_a_definition_that_this_one_replaced_go_on() -> None:
     former = PipelineReference(name="shop", definition=FORMER, version=1)
     assert len(chain(everything(whole(pipeline=former))).links) == 2
