@@ -14,6 +14,7 @@ from stages.approved import Other, Wanted, approvals
 from stages.evidence import Evidence
 from stages.gate import Gate, Outcome, Verdict
 from stages.stage import Stage
+from stages.waiver import ended_waivers
 
 EMERGENCY_APPROVALS: Final = 2
 """Two people are needed to let in what the gates refuse (design, section 6)."""
@@ -47,7 +48,8 @@ class Decision:
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """Why the image is not let in; empty when it is."""
-        return tuple(reason for verdict in self.verdicts for reason in _reasons(verdict))
+        said = (reason for verdict in self.verdicts for reason in _reasons(verdict))
+        return (*said, *ended_waivers(self.evidence))
 
     @property
     def warnings(self) -> tuple[Reason, ...]:

@@ -123,3 +123,30 @@ def _more(finding: Waivable) -> frozenset[str]:
     """The CVEs that have grown into one finding, where they are several: a waiver has to name each of them."""
     found = cves(finding.names)
     return found if len(found) > 1 else frozenset()
+
+
+def ended_waivers(evidence: Evidence) -> tuple[Reason, ...]:
+    """Waivers by which the image came through a stage before, that have ended since, and that nobody has given again.
+
+    What they let stand stands by nothing now, so the image goes no further. Who gave them then is not asked now: the
+    stage's own gate has counted them.
+    """
+    live = {
+        waiver.id
+        for item in evidence.waivers
+        if isinstance(item.claim, WaiversRecord)
+        for waiver in item.claim.waivers
+        if waiver.expires >= evidence.now
+    }
+    return tuple(
+        Reason(
+            "waiver-expired",
+            f"{link.stage} was admitted by the waiver {used.id}, which ended at {used.expires.isoformat()}",
+            f"gate {gate.gate} of {link.stage}, record {used.record}",
+            f"update what it was for; or have its owner give {used.id} again: samebits waive add",
+        )
+        for link in evidence.chain.links
+        for gate in link.admission.gates
+        for used in gate.waivers
+        if used.expires < evidence.now and used.id not in live
+    )

@@ -15,7 +15,7 @@ from stages.evidence import Evidence, Platform, Report
 from stages.finding import Finding, Fix, Severity
 from stages.gate import Outcome, Verdict
 from stages.image_layers import diff_ids
-from stages.recorded import ANY_STEP, again, ahead, command, digests, place, refused, stage_of, too_old
+from stages.recorded import ANY_STEP, again, ahead, command, date_of, digests, place, refused, stage_of, too_old
 from stages.report import Findings, by_severity
 from stages.reports import FINDINGS, VEX
 from stages.vex import Statements, Subject, untrusted
@@ -148,9 +148,13 @@ class _Scan:
     platforms: tuple[Platform, ...]
 
     @property
+    def together(self) -> str:
+        """Scans by one tool stand side by side where they were recorded in one stage; an attestation stands alone."""
+        return str(self.report.record) if self.report.is_attested else self.report.stage
+
+    @property
     def date(self) -> datetime:
-        scanned_at = self.findings.scanned_at
-        return self.report.finished_at if scanned_at is None else min(self.report.finished_at, scanned_at)
+        return date_of(self.report, self.findings.scanned_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,8 +228,8 @@ def _newest(scans: Sequence[_Scan], platform: Platform) -> tuple[_Scan, ...]:
     for tool in sorted({scan.findings.tool for scan in scans}):
         of_tool = [scan for scan in scans if scan.findings.tool == tool and platform in scan.platforms]
         latest = max((scan.date for scan in of_tool), default=None)
-        stages = {scan.report.stage for scan in of_tool if scan.date == latest}
-        found.extend(scan for scan in of_tool if scan.report.stage in stages)
+        together = {scan.together for scan in of_tool if scan.date == latest}
+        found.extend(scan for scan in of_tool if scan.together in together)
     return tuple(found)
 
 

@@ -90,6 +90,17 @@ def test_t106_a_waiver_that_has_ended_stops_applying_also_under_what_is_deployed
     assert (story.standing, [fault.code for fault in story.faults]) == (Standing.ADMITTED, ["waiver-expired"])
 
 
+def test_t106_an_image_goes_no_further_by_a_waiver_that_has_ended_until_it_is_given_again(world: World) -> None:
+    scanned(world)
+    give(world, days=30)
+    world.promote("1.0", "test")
+    world.step("test", "integration", "1.0", by="ci-promote", exit_code=0)
+    world.pass_time(days=31)
+    assert codes(lambda: world.promote("1.0", "prod")) == ["waiver-expired"]
+    give(world, days=30)
+    world.promote("1.0", "prod")
+
+
 @pytest.mark.parametrize("by", ["ci-promote", "scanner", "owner"])
 def test_t106_a_waiver_by_anybody_else_does_not_count(world: World, by: str) -> None:
     scanned(world)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.evidence import (
     NOW,
     STRANGER,
     SUBJECT,
+    attested,
     evidence,
     flaw,
     grype,
@@ -362,3 +364,28 @@ def test_ten_thousand_findings_with_names_in_common_are_one_and_without_are_ten_
 def judged(*matches: dict[str, object]) -> Verdict:
     seen: Evidence = evidence(report("grype", grype(*matches)))
     return GATE.judge(seen)
+
+
+# what others have attested
+
+VULNS = "https://in-toto.io/attestation/vulns/v0.2"
+
+
+def scanned(at: datetime, *ids: str) -> dict[str, Any]:
+    """A vulnerability predicate of a scan that ended then."""
+    result = [{"id": one, "severity": [{"method": "nvd", "score": "7.5"}]} for one in ids]
+    scanner = {"uri": "pkg:github/example/scanner", "version": "1", "db": {}, "result": result}
+    return {"scanner": scanner, "metadata": {"scanStartedOn": at.isoformat(), "scanFinishedOn": at.isoformat()}}
+
+
+def test_of_the_attested_scans_of_one_tool_the_newest_counts_alone() -> None:
+    old = attested(VULNS, scanned(NOW - 30 * HOUR, "CVE-2026-1"), signer="scanner", proved_time=NOW - 30 * HOUR)
+    new = attested(VULNS, scanned(NOW - HOUR), signer="scanner", proved_time=NOW - HOUR)
+    assert codes(GATE.judge(evidence(statements=(old,)))) == ["evidence-too-old", "vulnerability-found"]
+    for statements in ((old, new), (new, old)):
+        assert codes(GATE.judge(evidence(statements=statements))) == []
+
+
+def test_an_attested_scan_by_somebody_else_does_not_count() -> None:
+    foreign = attested(VULNS, scanned(NOW - HOUR), signer="ci")
+    assert codes(GATE.judge(evidence(statements=(foreign,)))) == ["attestation-missing"]
