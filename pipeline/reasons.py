@@ -454,6 +454,10 @@ _BLOCKED: Final[_Rows] = {
         "A file of the image is known malware.",
         "Don't run it anywhere. Find out how it came there, and build from a clean base.",
     ),
+    "rule-broken": (
+        "An expression of the gate `cel` does not hold.",
+        "The message has the expression; the owners of the definition know what it is for.",
+    ),
     "config-refused": (
         "The image starts in a way that the definition does not allow.",
         "Change how it is built; the message says what and where.",
