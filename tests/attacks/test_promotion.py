@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -190,6 +191,32 @@ def test_t091_going_back_to_an_earlier_image_needs_a_decision_of_its_own(world: 
     newer = world.in_prod(seed="b", tag="2.0")
     assert codes(lambda: world.promote("1.0", "prod")) == ["rollback-refused"]
     assert world.tag("prod", "stable") == newer.digest
+
+
+def test_t043_a_key_is_rotated_with_an_overlap_in_which_both_count(world: World) -> None:
+    world.in_test()
+    assert codes(lambda: world.promote("1.0", "prod", by="ci-next")) == ["signer-not-for-stage"]
+
+    world.change_definition("  scanner:", "  ci-next: {key: keys/ci-next.pub}\n  scanner:")
+    world.change_definition("admit: [ci-promote]", "admit: [ci-promote, ci-next]")
+    world.promote("1.0", "prod", by="ci-next")
+    assert world.verify("1.0", "prod").link.verified.signer.name == "ci-next"
+    world.in_test(seed="b", tag="2.0")
+    world.promote("2.0", "prod")
+
+    world.change_definition("admit: [ci-promote, ci-next]", "admit: [ci-next]")
+    assert codes(lambda: world.promote("2.0", "prod")) == ["signer-not-for-stage"]
+    assert set(codes(lambda: world.verify("2.0", "prod"))) == {"signer-not-for-stage"}
+
+
+def test_t043_what_a_key_has_signed_ends_with_it_as_nothing_proves_when_it_signed(world: World) -> None:
+    until = (world.now + timedelta(days=1)).date()
+    key = "ci-promote: {key: keys/ci-promote.pub"
+    world.change_definition(f"{key}}}", f"{key}, valid: {{until: {until.isoformat()}}}}}")
+    world.in_prod()
+    world.verify("1.0", "prod")
+    world.pass_time(days=2)
+    assert "key-not-valid-at-time" in codes(lambda: world.verify("1.0", "prod"))
 
 
 def test_t092_a_definition_that_was_changed_after_signing_is_not_believed(world: World) -> None:
