@@ -14,6 +14,7 @@ from pipeline.commands.session import (
     IdentityTokenOption,
     JobsOption,
     KeyOption,
+    Opened,
     OutputOption,
     PlainHttpOption,
     QuietOption,
@@ -32,6 +33,7 @@ from pipeline.commands.session import (
 )
 
 if TYPE_CHECKING:
+    from attestations.records.admission import AdmissionKind
     from pipeline.promote import Plan
 
 StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help="The stage to admit to.")]
@@ -77,7 +79,6 @@ def promote(
     $ samebits promote prod sha256:… -o json    (in CI, signed as the job's own identity)
     """
     from attestations.records.admission import AdmissionKind
-    from pipeline import promote as room
     from pipeline.wiring import Signing
 
     session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
@@ -94,14 +95,8 @@ def promote(
         verify_destination=verify_destination,
         read_only=dry_run,
     )
-    wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
     kind = AdmissionKind.BREAK_GLASS if break_glass else AdmissionKind.PROMOTION
-    intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now, kind=kind)
-    tell_skipped(session, intended)
-    if dry_run:
-        session.finish(intended)
-    else:
-        session.finish(room.publish(intended, tools=opened.tools))
+    carry_out(session, opened, image, stage, kind, dry_run=dry_run)
 
 
 def plan(
@@ -144,11 +139,21 @@ def plan(
     )
     wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
     intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now)
-    tell_skipped(session, intended)
+    _tell_skipped(session, intended)
     session.finish(intended)
 
 
-def tell_skipped(session: Session, intended: Plan) -> None:
+def carry_out(session: Session, opened: Opened, image: str, stage: str, kind: AdmissionKind, *, dry_run: bool) -> None:
+    """Plan the admission, say what is left behind, and publish it unless it is a dry run."""
+    from pipeline import promote as room
+
+    wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
+    intended = room.plan(wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now, kind=kind)
+    _tell_skipped(session, intended)
+    session.finish(intended if dry_run else room.publish(intended, tools=opened.tools))
+
+
+def _tell_skipped(session: Session, intended: Plan) -> None:
     """What hangs on the image and is left behind, or hidden, does not block; but nobody should have to look for it."""
     for reason in intended.warnings:
         session.output.warn(f"{reason} [{reason.code}]; {reason.hint}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.promote import tell_skipped
+from pipeline.commands.promote import carry_out
 from pipeline.commands.session import (
     AllowHostOption,
     ColorOption,
@@ -63,7 +63,6 @@ def rollback(
     $ samebits rollback prod sha256:… --dry-run
     """
     from attestations.records.admission import AdmissionKind
-    from pipeline import promote as room
     from pipeline.wiring import Signing
 
     session = begin(context, formats=output, quiet=quiet, verbose=verbose, color=color)
@@ -80,9 +79,4 @@ def rollback(
         verify_destination=verify_destination,
         read_only=dry_run,
     )
-    wanted = opened.tools.places.incoming(image, stage, opened.pipeline)
-    intended = room.plan(
-        wanted, stage, pipeline=opened.pipeline, tools=opened.tools, now=opened.now, kind=AdmissionKind.ROLLBACK
-    )
-    tell_skipped(session, intended)
-    session.finish(intended if dry_run else room.publish(intended, tools=opened.tools))
+    carry_out(session, opened, image, stage, AdmissionKind.ROLLBACK, dry_run=dry_run)
