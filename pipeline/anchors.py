@@ -6,7 +6,7 @@ It comes from outside of what it judges: never from a registry, and never from t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -43,14 +43,30 @@ _FILE_NAME = re.compile(r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocations:
-    """What does not count any more: images by digest, signers from a time on.
+    """What does not count any more: images by digest, signers from a time on; and what is stopped until that is lifted.
 
-    `signers` are names and key fingerprints; `identities` are (issuer, subject, from when).
+    `signers` are names and key fingerprints; `identities` are (issuer, subject, from when). `stages` are those that are
+    stopped, each from a time on; under the empty name it is the whole pipeline.
     """
 
     digests: frozenset[Digest] = frozenset()
     signers: Mapping[str, datetime] = field(default_factory=dict)
     identities: tuple[tuple[str, str, datetime], ...] = ()
+    stages: Mapping[str, datetime] = field(default_factory=dict)
+
+    def stopped(self, stages: Iterable[str], now: datetime) -> tuple[Reason, ...]:
+        """Why nothing may be let into these stages, nor go on from them, now."""
+        names = ("", *dict.fromkeys(stages))
+        since = {name: self.stages[name] for name in names if name in self.stages and self.stages[name] <= now}
+        return tuple(
+            Reason(
+                "stage-stopped",
+                f"{name or 'the whole pipeline'} is stopped since {time.isoformat()} by the pinned trust file",
+                name or "pipeline",
+                "ask whoever keeps the trust file; nothing goes in or on until the stop is taken out of it",
+            )
+            for name, time in since.items()
+        )
 
     def image(self, digest: Digest) -> Reason | None:
         """Why this image is not let in, if it was revoked."""
@@ -115,6 +131,10 @@ def read(content: bytes, *, path: str, read_file: ReadFile) -> Anchors:
             digests=frozenset(file.revocations.digests),
             signers={name: moment.time for name, moment in file.revocations.signers.items()},
             identities=tuple((one.issuer, one.subject, one.from_.time) for one in file.revocations.identities),
+            stages={
+                **({"": file.revocations.pipeline.time} if file.revocations.pipeline else {}),
+                **{name: moment.time for name, moment in file.revocations.stages.items()},
+            },
         ),
         sigstore=sigstore,
     )

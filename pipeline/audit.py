@@ -92,6 +92,8 @@ def verify(image: Image, stage: str, *, pipeline: Pipeline, tools: Tools, now: d
     """Is this digest admitted to this stage by a whole chain? Returns the proof, or raises every reason why not."""
     if withdrawn := tools.revocations.image(image.digest):
         raise ChainBroken.of((withdrawn,))
+    if stopped := tools.revocations.stopped((stage,), now):
+        raise ChainBroken.of(stopped)
     places = tools.places.stage(pipeline, stage)[:1]
     records = gather(
         image.digest, places, pipeline=pipeline, revocations=tools.revocations, now=now, shelf=Shelf()
@@ -146,7 +148,7 @@ def _read(
             return _story(stage, Standing.ABSENT), gathered
         return _story(stage, Standing.BROKEN, tags=tags, faults=broken.reasons), gathered
     steps = tuple(_step_story(stage, step, records, link) for step in pipeline.expected(stage).steps)
-    ended = tuple(_ended(stage, link, now))
+    ended = (*tools.revocations.stopped((stage,), now), *_ended(stage, link, now))
     return _story(stage, Standing.ADMITTED, link=link, steps=steps, tags=tags, faults=ended), gathered
 
 

@@ -191,6 +191,8 @@ def plan(
             raise AttestationError.of(withdrawn)
         gathered = gathering.result()
         chain = chain_before(stage, image, gathered.records, pipeline=pipeline, now=now)
+        if stopped := tools.revocations.stopped((*(link.stage for link in chain.links), stage), now):
+            raise AttestationError.of(stopped)
         standing = _standing(wanted, image, gathered.records, pipeline=pipeline, now=now)
         if standing and standing.admission.kind is AdmissionKind.BREAK_GLASS and kind is not AdmissionKind.BREAK_GLASS:
             standing = None  # to be repaired by an ordinary admission

@@ -237,6 +237,10 @@ _BUNDLES: Final[_Rows] = {
         "The signer was revoked.",
         "Do the step or promotion again with a key that is still good.",
     ),
+    "stage-stopped": (
+        "The pinned trust file has stopped this stage, or the whole pipeline.",
+        "Nothing goes in or on until whoever keeps the trust file takes the stop out of it.",
+    ),
     "digest-revoked": (
         "The image was revoked.",
         "It is not let in anywhere. Build and promote another one; the pinned trust file says who revoked it.",

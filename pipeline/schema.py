@@ -247,6 +247,10 @@ class RevocationsEntry:
     identities: Annotated[
         tuple[RevokedIdentity, ...], Note("The same for keyless signers, by issuer and subject.")
     ] = ()
+    stages: Annotated[
+        Mapping[Name, Moment], Note("Stages that are stopped from a time on: nothing goes in, and nothing goes on.")
+    ] = field(default_factory=dict)
+    pipeline: Annotated[Moment | None, Note("The whole pipeline is stopped from this time on.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,9 @@ def _anchors(anchors: Anchors) -> Iterator[tuple[str, str]]:
     yield from (("revoked", f"image {digest}") for digest in sorted(revoked.digests))
     yield from (("revoked", f"signer {name} from {time.isoformat()}") for name, time in revoked.signers.items())
     yield from (
+        ("stopped", f"{name or 'the whole pipeline'} from {time.isoformat()}") for name, time in revoked.stages.items()
+    )
+    yield from (
         ("revoked", f"{subject} from {issuer}, from {time.isoformat()}") for issuer, subject, time in revoked.identities
     )
 

@@ -83,7 +83,10 @@ ATTACKS: Final[Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]]] = {
             ("identity-mismatch", "claim-mismatch", "policy-too-wide"),
         ),
         "T041": ("the key of one stage, used to admit to another", ("signer-not-for-stage",)),
-        "T042": ("records by a revoked signer, and images that were revoked", ("key-revoked", "digest-revoked")),
+        "T042": (
+            "records by a revoked signer, and images that were revoked",
+            ("key-revoked", "digest-revoked", "stage-stopped"),
+        ),
         "T043": ("an old key after its time", ("key-not-valid-at-time",)),
         "T044": ("a configuration that lies about and that nobody has named", ("config-not-named",)),
         "T045": ("an identity token that leaks, or answers another login", ("oidc-flow-invalid",)),

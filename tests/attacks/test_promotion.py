@@ -368,6 +368,42 @@ def test_t042_an_index_with_a_revoked_platform_is_refused(world: World) -> None:
     assert codes(lambda: world.promote("1.0", "prod")) == ["digest-revoked"]
 
 
+@pytest.mark.parametrize(
+    ("stop", "blocks"),
+    [("stages: {test: 2026-11-24}", "test"), ("stages: {prod: 2026-11-24}", "prod"), ("pipeline: 2026-11-24", "build")],
+)
+def test_t042_a_stopped_stage_takes_nothing_and_gives_nothing_on_until_it_is_lifted(
+    world: World, stop: str, blocks: str
+) -> None:
+    world.in_prod(tag="1.0")
+    world.in_test(seed="b", tag="2.0")
+    free = world.trust_text
+    world.trust_text += f"revocations: {{{stop}}}\n"
+    assert set(codes(lambda: world.promote("2.0", "prod"))) == {"stage-stopped"}
+    stopped = [stage for stage in ("build", "test", "prod") if refuses(world, stage)]
+    assert stopped == {"build": ["build", "test", "prod"]}.get(blocks, [blocks])
+    faults = {story.stage for story in world.audit("1.0").stages for it in story.faults if it.code == "stage-stopped"}
+    assert faults == set(stopped)
+    world.trust_text = free
+    world.promote("2.0", "prod")
+
+
+def refuses(world: World, stage: str) -> bool:
+    """Whether `verify` refuses the first image there because of a stop, and of nothing else."""
+    try:
+        world.verify("1.0", stage)
+    except Refusal as refusal:
+        return refusal.code == "stage-stopped"
+    return False
+
+
+def test_t042_a_stop_of_tomorrow_stops_nothing_today(world: World) -> None:
+    world.trust_text += "revocations: {stages: {prod: 2026-11-26}}\n"
+    world.in_prod()
+    world.pass_time(days=2)
+    assert codes(lambda: world.verify("1.0", "prod")) == ["stage-stopped"]
+
+
 def test_t042_records_of_a_revoked_key_without_proven_time_do_not_count(world: World) -> None:
     world.in_test()
     world.trust_text += "revocations:\n  signers: {scanner: 2026-11-24T00:00:00Z}\n"
