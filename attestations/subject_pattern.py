@@ -56,6 +56,20 @@ class SubjectPattern:
             return False
         return re.fullmatch(_STAR.join(map(re.escape, self.text.split("*"))), subject, re.ASCII) is not None
 
+    def overlaps(self, subject: str) -> bool:
+        """Whether a subject, or anything that another pattern of this text means, may be meant here too.
+
+        Two patterns of one workflow's tags, or of its branches, are taken to overlap: which of them do is not computed.
+        """
+        if "*" not in subject:
+            return self.matches(subject)
+        return self._workflow_and_kind(subject) == self._workflow_and_kind(self.text)
+
+    @staticmethod
+    def _workflow_and_kind(text: str) -> tuple[str, str]:
+        workflow, _, ref = text.partition("@")
+        return workflow, ref.split("/")[1] if ref.count("/") > 1 else ref
+
 
 def _wide(message: str) -> AttestationError:
     return AttestationError("policy-too-wide", message)

@@ -189,6 +189,7 @@ class Signers:
                 message = f"`{name}` is the same signer as `{known[same]}`; one signer has one name"
                 document.faults.add(document.key_at("signers", name), message)
             known.setdefault(same, name)
+        _overlaps(document, identities)
         return cls(
             names=tuple(entries),
             identities=identities,
@@ -270,6 +271,20 @@ def _key_file(document: Document, name: str, path: str, read_file: ReadFile) -> 
         reason = error.reasons[0]
         document.faults.add(at, f"{path}: {reason.message}", code=reason.code, hint=reason.hint)
         return None
+
+
+def _overlaps(document: Document, identities: Mapping[str, Identity]) -> None:
+    """A pattern that means another signer too would let one signer count as two (T100).
+
+    Claims are not looked at: that they tell the two apart would have to be proven for every certificate.
+    """
+    people = [one for one in identities.values() if isinstance(one, KeylessIdentity)]
+    for one in people:
+        for other in people:
+            if one is not other and one.issuer == other.issuer and one.pattern and one.pattern.overlaps(other.subject):
+                message = f"`{one.name}` may mean `{other.name}` too; one signer has one name"
+                at = document.at("signers", one.name, "subject-pattern")
+                document.faults.add(at, message, code="policy-too-wide")
 
 
 def _pattern(document: Document, name: str, text: str) -> SubjectPattern | None:

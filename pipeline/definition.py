@@ -33,6 +33,7 @@ from registries.errors import ContentError, Reason, UsageError
 from registries.reference import check_registry, check_repository, is_tag
 from stages.decision import EMERGENCY_APPROVALS
 from stages.gate import Gate
+from stages.gates.approvals import Approvals
 from stages.stage import STEP_TIMEOUT, BreakGlass, Stage, Step
 
 if TYPE_CHECKING:
@@ -260,6 +261,8 @@ class _Reader:
             for option in ("by", "from_", "except_", "provenance_by", "vex_by", "waivers_by"):
                 key = option.rstrip("_").replace("_", "-")
                 self.signers.check(self.document, (*here, "gates", name, key), _listed(gate, option))
+            if isinstance(gate, Approvals):
+                self._check_people((*here, "gates", name, "from"), gate.from_)
         return Stage(
             name=entry.name,
             after=_after(entry),
@@ -274,6 +277,14 @@ class _Reader:
                 (name, gate.effective_on.time) for name, gate in (entry.gates or {}).items() if gate.effective_on
             ),
         )
+
+    def _check_people(self, here: tuple[str | int, ...], names: Sequence[str]) -> None:
+        """Whoever is counted is one: a pattern stands for many, and would be several people at several tags."""
+        for index, name in enumerate(names):
+            signer = self.signers.identities.get(name)
+            if isinstance(signer, KeylessIdentity) and signer.pattern is not None:
+                at = self.document.at(*here, index)
+                self.document.faults.add(at, f"`{name}` is a pattern; who approves is one", code="policy-too-wide")
 
     def _check_width(self, entry: StageEntry, number: int) -> None:
         """Where nothing comes after, whoever may push a branch of some name must not be who admits."""
@@ -293,6 +304,7 @@ class _Reader:
             return None
         here = ("stages", number, "break-glass", "from")
         self.signers.check(self.document, here, entry.from_)
+        self._check_people(here, entry.from_)
         names = tuple(dict.fromkeys(entry.from_))
         if len(names) < EMERGENCY_APPROVALS:
             self._fault(f"an emergency needs {EMERGENCY_APPROVALS} people, and here are {len(names)}", *here)

@@ -461,6 +461,35 @@ def test_t040_a_last_stage_is_not_for_whoever_pushes_a_branch(pattern: str, admi
         assert {found for _, found, *_ in refused(text)} == {code}
 
 
+@pytest.mark.parametrize(
+    ("other", "refuses"),
+    [
+        (f'subject-pattern: "{_WORKFLOW}@refs/tags/rel-*"', True),
+        (f'subject-pattern: "{_WORKFLOW}@refs/heads/release/*"', False),
+        (f"subject: {_WORKFLOW}@refs/tags/v1", True),
+        (f"subject: {_WORKFLOW}@refs/tags/x1", False),
+    ],
+)
+def test_t100_one_workflow_is_not_two_signers(other: str, *, refuses: bool) -> None:
+    issuer = "issuer: https://issuer.example"
+    pattern = f'  many: {{{issuer}, subject-pattern: "{_WORKFLOW}@refs/tags/v*"}}\n'
+    text = TEXT.replace("stages:\n", f"{pattern}  other: {{{issuer}, {other}}}\nstages:\n", 1)
+    if refuses:
+        assert {code for _, code, *_ in refused(text)} == {"policy-too-wide"}
+    else:
+        assert len(reading(text).signers) == len(reading(TEXT).signers) + 2
+
+
+@pytest.mark.parametrize(
+    "rule", ["gates: {approvals: {from: [alice, many]}}", "break-glass: {from: [alice, many]}\n    gates: {}"]
+)
+def test_t100_a_pattern_is_nobody_who_approves(rule: str) -> None:
+    pattern = f'  many: {{issuer: https://issuer.example, subject-pattern: "{_WORKFLOW}@refs/tags/v*"}}\nstages:\n'
+    head, prod, tail = TEXT.replace("stages:\n", pattern, 1).partition("  - name: prod\n")
+    tail = re.sub(r"    gates:[^\n]*\n(?:      [^\n]*\n)*", f"    {rule}\n", tail, count=1)
+    assert {code for _, code, *_ in refused(head + prod + tail)} == {"policy-too-wide"}
+
+
 def test_claims_are_named_by_what_fulcio_says() -> None:
     claims = "claims: {source-repository-uri: https://github.com/acme/shop, runner-environment: github-hosted}"
     text, _ = bent(("build@refs/heads/main}", f"build@refs/heads/main, §{claims}}}"))
