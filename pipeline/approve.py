@@ -10,15 +10,13 @@ from attestations.errors import AttestationError
 from attestations.identity import Role
 from attestations.records.approval import Approval, ApprovalKind, approval_statement
 from pipeline.definition import Pipeline
-from pipeline.gather import chain_before, configurations, evidence, gather, of_platforms, waivers_in, with_attached
+from pipeline.gather import chain_before, gather, with_attached
 from pipeline.places import Image
-from pipeline.promote import Tools, reference_of
-from registries.copy import platforms
+from pipeline.promote import Tools, judged, reference_of
 from registries.digest import Digest
 from registries.errors import Refusal, UsageError
 from registries.tree import tree
-from stages.decision import Decision, decide
-from stages.evidence import Asked
+from stages.decision import Decision
 from stages.gates.approvals import Approvals
 from stages.stage import Stage
 
@@ -48,22 +46,19 @@ def review(image: Image, stage: str, *, kind: ApprovalKind, pipeline: Pipeline, 
     gathered = with_attached(gathered, places, pipeline=pipeline, revocations=revocations, now=now, shelf=shelf)
     chain = chain_before(stage, image, gathered.records, pipeline=pipeline, now=now)
     whole = tree(image.place, image.digest, shelf=shelf)
-    found = platforms(image.place, whole)
-    below = of_platforms(found, image.digest, places, pipeline=pipeline, revocations=revocations, now=now, shelf=shelf)
-    shown = evidence(
-        found,
+    decision = judged(
+        image,
+        wanted,
+        whole,
         gathered,
         chain,
-        places,
+        sources=places,
+        pipeline=pipeline,
+        tools=tools,
         now=now,
-        shelf=shelf,
-        below=below,
-        admitters=[signer.name for signer in wanted.admit.signers],
-        configs=configurations(wanted, chain, whole, image.place, shelf=shelf),
-        waivers=waivers_in(tools.waivers, pipeline=pipeline, revocations=revocations, now=now),
-        asked=Asked(stage=stage, pipeline=reference_of(pipeline)),
+        promoter=None,
     )
-    return Review(image=image, stage=wanted, pipeline=pipeline, decision=decide(wanted, shown), kind=kind)
+    return Review(image=image, stage=wanted, pipeline=pipeline, decision=decision, kind=kind)
 
 
 def approve(seen: Review, *, words: str, valid: timedelta, tools: Tools, now: datetime) -> tuple[Digest, Approval]:

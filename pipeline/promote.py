@@ -55,8 +55,8 @@ from registries.manifest import Manifest
 from registries.presence import is_whole
 from registries.registry import Location
 from registries.shelf import Shelf
-from registries.tree import Platform, Tree, tree
-from stages.decision import Permit, decide
+from registries.tree import Tree, tree
+from stages.decision import Decision, Permit, decide
 from stages.evidence import Asked
 from stages.gates.approvals import NAME as APPROVALS
 from stages.stage import Stage
@@ -220,22 +220,20 @@ def plan(
         leave = Admitted(standing.record)
     else:
         tools.say(f"judging the gates of {stage}")
-        runnable = platforms(image.place, found)
-        shown = evidence(
-            runnable,
+        promoter = _who_signs(tools.signer, pipeline)
+        decision = judged(
+            image,
+            wanted,
+            found,
             gathered,
             chain,
-            asked.sources,
+            sources=asked.sources,
+            pipeline=pipeline,
+            tools=tools,
             now=now,
-            shelf=tools.shelf,
-            below=asked.below(runnable),
-            admitters=[signer.name for signer in wanted.admit.signers],
-            configs=configurations(wanted, chain, found, image.place, shelf=tools.shelf),
-            waivers=waivers_in(tools.waivers, pipeline=pipeline, revocations=tools.revocations, now=now),
-            asked=Asked(stage=stage, pipeline=reference_of(pipeline), promoter=_who_signs(tools.signer, pipeline)),
+            promoter=promoter,
         )
-        believed = frozenset(item.record for item in shown.statements)
-        decision = decide(wanted, shown)
+        believed = frozenset(item.record for item in decision.evidence.statements)
         leave = decision.permit_in_emergency() if kind is AdmissionKind.BREAK_GLASS else decision.permit()
     return Plan(
         image=image,
@@ -283,18 +281,6 @@ class _Questions:
                 now=self.now,
                 shelf=self.tools.shelf,
             )
-        )
-
-    def below(self, runnable: Sequence[Platform]) -> tuple[Records, ...]:
-        """What others attested about each platform, where the image comes from: it moves with the image."""
-        return of_platforms(
-            runnable,
-            self.image.digest,
-            self.sources,
-            pipeline=self.pipeline,
-            revocations=self.tools.revocations,
-            now=self.now,
-            shelf=self.tools.shelf,
         )
 
     def tags(self) -> tuple[TagMove, ...]:
@@ -386,6 +372,39 @@ class _Questions:
             shelf=self.tools.shelf,
             reports=reports,
         )
+
+
+def judged(
+    image: Image,
+    stage: Stage,
+    whole: Tree,
+    gathered: Gathered,
+    chain: Chain,
+    *,
+    sources: Sequence[Location],
+    pipeline: Pipeline,
+    tools: Tools,
+    now: datetime,
+    promoter: Identity | None,
+) -> Decision:
+    """What every gate of a stage says. Whoever approves an image sees by this what its promotion will see."""
+    runnable, revocations, shelf = platforms(image.place, whole), tools.revocations, tools.shelf
+    shown = evidence(
+        runnable,
+        gathered,
+        chain,
+        sources,
+        now=now,
+        shelf=shelf,
+        below=of_platforms(
+            runnable, image.digest, sources, pipeline=pipeline, revocations=revocations, now=now, shelf=shelf
+        ),
+        admitters=[signer.name for signer in stage.admit.signers],
+        configs=configurations(stage, chain, whole, image.place, shelf=shelf),
+        waivers=waivers_in(tools.waivers, pipeline=pipeline, revocations=revocations, now=now),
+        asked=Asked(stage=stage.name, pipeline=reference_of(pipeline), promoter=promoter),
+    )
+    return decide(stage, shown)
 
 
 def publish(intended: Plan, *, tools: Tools) -> Promotion:
